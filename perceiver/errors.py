@@ -1,0 +1,62 @@
+"""Every error that the perceiver raises on purpose.
+
+PerceiverError
++-- ConfigError     a config that can't be run; holds all mistakes found, each a ConfigMistake
++-- DataError       a data set that can't be read at all: missing, no label list, too many bad clips
+|   +-- ClipError   one clip that can't be read; counted and skipped
++-- NumericError    a loss or an input that is not finite
++-- CheckpointError a checkpoint that is incomplete, damaged, or of another model
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_ABSENT = object()
+
+
+class PerceiverError(Exception):
+    """Base of all errors raised here on purpose."""
+
+
+@dataclass(frozen=True)
+class ConfigMistake:
+    """One mistake: the dotted key (empty for the whole file), what is wrong, the nearest valid name, the value."""
+
+    key: str
+    problem: str
+    nearest: str | None = None
+    value: Any = _ABSENT
+
+    def __str__(self) -> str:
+        value = "" if self.value is _ABSENT or self.nearest else f", got {self.value!r}"
+        nearest = f". Nearest: {self.nearest}" if self.nearest else ""
+        return f"{self.key} {self.problem}{value}{nearest}".strip()
+
+
+class ConfigError(PerceiverError):
+    """Raised when a config can't be run; `mistakes` holds them all."""
+
+    def __init__(self, mistakes: Sequence[ConfigMistake]) -> None:
+        self.mistakes = list(mistakes)
+        super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
+
+
+class DataError(PerceiverError):
+    """Raised when a data set can't be used: not there, no label list, labels that don't fit, too many bad clips."""
+
+
+class ClipError(DataError):
+    """Raised when one clip can't be read; `reason` is a short class that is counted, the message says the rest."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+class NumericError(PerceiverError):
+    """Raised when an input or the loss is NaN or infinite; names the clips."""
+
+
+class CheckpointError(PerceiverError):
+    """Raised when a checkpoint is incomplete, damaged, or does not fit the config."""
