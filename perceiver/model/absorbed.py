@@ -1,0 +1,161 @@
+"""Cross-attention that never makes keys or values of the input's size: exact algebra, half of the FLOPs.
+
+With one head, keys and values are linear in the input array, so everything between the tokens and the softmax folds
+into the queries, and everything behind it into the attended tokens. For a token t with LayerNorm x = (t - m) * r, scale
+g and bias b, and projections W_k, W_v:
+
+    scores   q (W_k (g x + b) + c_k)  =  (g * W_k^T q) x + ...     the rest is the same for all tokens: softmax drops it
+    values   sum_i a_i (W_v (g x_i + b) + c_v)  =  W_v (g * sum_i a_i x_i + b) + c_v
+
+The norm's own m and r fold too. A token is [f, e]: features f, and the modality embedding e that all of a modality's
+tokens share. With F = r * [f, 1, m] (made once for all iterations) and q' = g * W_k^T q, both are products with F:
+
+    q' x           =  [q'_f, q'_e e, -sum(q')] F
+    sum_i a_i x_i  =  [u_f - u_m, e u_1 - u_m]      with u = [u_f, u_1, u_m] = sum_i a_i F_i
+
+This matters for the gradient: where f holds nothing learned (pixels, mel values, Fourier features), the embedding
+needs only the gradients of m and r, two numbers a token, and two of the backward pass's five large products fall away.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from perceiver.model.tokens import Tokens, stretch_of
+
+_ALIGNMENT = 8
+"""Channels of F are filled up to a multiple of this: 16 bytes in bfloat16, what fast matrix kernels ask for."""
+
+
+@dataclass(frozen=True)
+class FoldedTokens:
+    """One modality's tokens, normalised, as absorbed attention reads them."""
+
+    features: Tensor
+    """F of the module's docstring, (B, M, f + 2 and filling)."""
+    mean: Tensor
+    """m, (B, M)."""
+    scale: Tensor
+    """r, (B, M)."""
+    embedding: Tensor | None
+    """e, (C - f,)."""
+    width: int
+    """f."""
+    unrolled: bool
+
+    def stretch(self, part: int, parts: int) -> "FoldedTokens":
+        """The tokens that cross-attend number `part` of `parts` sees."""
+        if not self.unrolled:
+            return self
+        seen = stretch_of(self.mean.shape[1], part, parts)
+        features, mean, scale = self.features[:, seen], self.mean[:, seen], self.scale[:, seen]
+        return FoldedTokens(features, mean, scale, self.embedding, self.width, True)
+
+
+def fold(tokens: Tokens) -> FoldedTokens:
+    """Tokens as absorbed attention reads them."""
+    mean, scale = tokens.statistics()
+    if tokens.features.requires_grad:
+        features = _features(tokens.features, mean, scale)
+    else:
+        features = _features(tokens.features, mean.detach(), scale.detach())
+    return FoldedTokens(features, mean, scale, tokens.embedding, tokens.features.shape[-1], tokens.unrolled)
+
+
+def _features(features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    filling = -(features.shape[-1] + 2) % _ALIGNMENT
+    ones, zeros = torch.ones_like(mean)[..., None], mean.new_zeros(*mean.shape, filling)
+    return torch.cat([features, ones, mean[..., None], zeros], dim=-1) * scale[..., None]
+
+
+def absorbed_attention(
+    queries: Tensor, inputs: list[FoldedTokens], norm: nn.LayerNorm, key: nn.Linear, value: nn.Linear
+) -> Tensor:
+    """One-headed attention of queries (B, N, C) to the input array through its norm and projections -> (B, N, C)."""
+    # The key's bias can't matter, but it stays part of the graph: its gradient is zero, not missing.
+    folded = (queries @ key.weight + 0.0 * key.bias) * norm.weight * queries.shape[-1] ** -0.5
+    seen = _attend(folded, inputs, queries.dtype)
+    return value(seen * norm.weight + norm.bias)
+
+
+def _attend(folded: Tensor, inputs: list[FoldedTokens], dtype: torch.dtype) -> Tensor:
+    """sum_i a_i x_i over all modalities, (B, N, C); the large products are made in `dtype`."""
+    attended = _Attend.apply(
+        tuple(tokens.width for tokens in inputs),
+        *(_to_features(folded, tokens).to(dtype) for tokens in inputs),
+        *(tokens.features.to(dtype) for tokens in inputs),
+        *(tokens.mean for tokens in inputs),
+        *(tokens.scale for tokens in inputs),
+    )
+    return sum(_from_features(part, tokens) for part, tokens in zip(attended, inputs, strict=True))
+
+
+def _to_features(folded: Tensor, tokens: FoldedTokens) -> Tensor:
+    """[q'_f, q'_e e, -sum(q')], filled up to the width of F."""
+    own, rest = folded[..., : tokens.width], folded[..., tokens.width :]
+    shared = (
+        torch.zeros_like(own[..., :1]) if tokens.embedding is None else (rest * tokens.embedding).sum(-1, keepdim=True)
+    )
+    columns = torch.cat([own, shared, -folded.sum(-1, keepdim=True)], dim=-1)
+    return pad(columns, (0, tokens.features.shape[-1] - columns.shape[-1]))
+
+
+def _from_features(attended: Tensor, tokens: FoldedTokens) -> Tensor:
+    """[u_f - u_m, e u_1 - u_m], in float32 or better from here on."""
+    own, shared, mean = attended[..., : tokens.width + 2].to(tokens.mean.dtype).split([tokens.width, 1, 1], dim=-1)
+    return (own if tokens.embedding is None else torch.cat([own, shared * tokens.embedding], dim=-1)) - mean
+
+
+class _Attend(torch.autograd.Function):
+    """softmax(Q F^T) F over the tokens of all modalities together; keeps no matrix of N x M for the backward pass.
+
+    Tensors, each once per modality: Q (B, N, f + 2), F (B, M, f + 2), m (B, M), r (B, M). Where F holds nothing learned
+    and so needs no gradient, m and r receive those that reach them through F.
+    """
+
+    @staticmethod
+    def forward(ctx, widths: tuple[int, ...], *tensors: Tensor) -> tuple[Tensor, ...]:
+        queries, features = tensors[: len(widths)], tensors[len(widths) : 2 * len(widths)]
+        ctx.widths = widths
+        ctx.save_for_backward(*tensors)
+        weights = _products(queries, features).softmax(-1)
+        return tuple(part @ f for part, f in zip(_split(weights, features), features, strict=True))
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        count = len(ctx.widths)
+        queries, features, _, scales = (ctx.saved_tensors[i * count : (i + 1) * count] for i in range(4))
+        scores, grad_weights = _products(queries, features), _products(grads, features)
+        weights = scores.softmax(-1)
+        grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
+        matrices = [_split(matrix, features) for matrix in (scores, weights, grad_scores, grad_weights)]
+        results: list[list[Tensor | None]] = [[], [], [], []]
+        for i, (score, weight, grad_score, grad_weight) in enumerate(zip(*matrices, strict=True)):
+            results[0].append(grad_score @ features[i])
+            mean = scale = full = None
+            if ctx.needs_input_grad[1 + count + i]:
+                full = grad_score.mT @ queries[i] + weight.mT @ grads[i]
+            elif ctx.needs_input_grad[1 + 3 * count + i]:
+                column = ctx.widths[i] + 1
+                mean = (
+                    grad_score.mT @ queries[i][..., column : column + 1]
+                    + weight.mT @ grads[i][..., column : column + 1]
+                )
+                mean = mean[..., 0].to(scales[i].dtype) * scales[i]
+                scale = (grad_score * score).sum(1, dtype=scales[i].dtype)
+                scale = (scale + (weight * grad_weight).sum(1, dtype=scales[i].dtype)) / scales[i]
+                scale = torch.where(scales[i] > 0, scale, 0.0)
+            for result, grad in zip(results[1:], (full, mean, scale), strict=True):
+                result.append(grad)
+        return None, *(grad for result in results for grad in result)
+
+
+def _products(rows: tuple[Tensor, ...], features: tuple[Tensor, ...]) -> Tensor:
+    """Every row with every token, (B, N, M) over all modalities."""
+    return torch.cat([row @ f.mT for row, f in zip(rows, features, strict=True)], dim=-1)
+
+
+def _split(matrix: Tensor, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return matrix.split([f.shape[1] for f in features], dim=-1)

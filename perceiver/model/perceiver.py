@@ -1,0 +1,64 @@
+"""The Perceiver of Jaegle et al. 2021 (arXiv 2103.03206) for audio and video.
+
+    model = build_model(RunConfig().model)
+    logits = model({"video": frames, "audio": samples})    # uint8 (B, 32, 224, 224, 3), float32 (B, 61440) -> (B, 527)
+
+Read on in `inputs.py` (clips to tokens), `encoder.py` (iterations), `attention.py` and `readout.py`.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from torch import Tensor, nn
+
+from perceiver.config import ModelConfig
+from perceiver.model.encoder import Encoder
+from perceiver.model.inputs import InputTokens
+from perceiver.model.readout import MeanReadout, QueryReadout
+
+
+class Perceiver(nn.Module):
+    """Raw clips to logits."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.tokens = InputTokens(config)
+        self.encoder = Encoder(config, config.input_channels)
+        self.readout: nn.Module
+        if config.readout == "mean":
+            self.readout = MeanReadout(config.latent_channels, config.classes)
+        else:
+            self.readout = QueryReadout(config.latent_channels, config.classes, config.widening, config.gelu)
+
+    def forward(
+        self,
+        inputs: Mapping[str, Tensor],
+        *,
+        present: Mapping[str, Tensor] | None = None,
+        blank: Literal["values", "tokens"] = "values",
+        mel_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Logits (B, classes).
+
+        Args:
+            inputs: "video", uint8 or float (B, T, H, W, 3) in [0, 255]; "audio", float (B, S) in [-1, 1].
+            present: per modality bool (B,), False for clips whose modality was dropped or is missing.
+            blank: what is zeroed of an absent modality: its values after scaling (pixels, samples, normalised
+                spectrogram), or whole tokens, positions and embedding too.
+            mel_mask: bool (B, frames, bins), True where SpecAugment sets the spectrogram to its mean.
+
+        Raises:
+            DataError: a modality is missing and `model.missing_modality` is not "mask", or a shape is not the config's.
+        """
+        tokens = self.tokens(inputs, present=present, blank=blank, mel_mask=mel_mask)
+        return self.readout(self.encoder(tokens))
+
+    def checkpoint_activations(self, on: bool) -> None:
+        """Whether the backward pass computes the encoder's activations again instead of keeping them."""
+        self.encoder.checkpointing = on
+
+
+def build_model(config: ModelConfig) -> Perceiver:
+    """A Perceiver with initial weights drawn from torch's global generator; on the current default device."""
+    return Perceiver(config)
