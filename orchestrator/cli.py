@@ -1,0 +1,272 @@
+"""The command `sweep VERB`. Heavy libraries are loaded only inside the verbs that need them.
+
+Exit codes: 0 done, 1 error, 2 wrong usage or an invalid file, 3 finished but some trials failed, 4 budget spent,
+5 plan infeasible, 75 tracker, storage or cluster unreachable, 130 interrupted with state saved.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from orchestrator.console import note, print_json, print_next, quiet_libraries
+from orchestrator.errors import InfeasiblePlan, Interrupted, OrchestratorError, TrialsFailed, UsageError
+from perceiver.config import YamlLoader
+from perceiver.errors import PerceiverError
+
+
+class _Verbs(click.Group):
+    """Turns errors raised on purpose into one message and an exit code."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except (OrchestratorError, PerceiverError) as error:
+            note(str(error))
+            sys.exit(getattr(error, "exit_code", 1))
+        except KeyboardInterrupt:
+            note("Stopped at once. Everything that was saved is there; the same command goes on from it.")
+            sys.exit(130)
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="perceiver-sweeps", prog_name="sweep")
+def main() -> None:
+    """Plans, runs, tracks and ranks sweeps of the audio+video Perceiver: one YAML file, one question."""
+    quiet_libraries()
+
+
+_Command = Callable[..., None]
+
+
+def _site(command: _Command) -> _Command:
+    return click.option("--site", help="Name of cluster/sites/NAME.yaml, or a path. Default: this machine.")(command)
+
+
+def _json(command: _Command) -> _Command:
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
+
+
+def _set(command: _Command) -> _Command:
+    option = click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a key; never stored.")
+    return option(command)
+
+
+def _older(command: _Command) -> _Command:
+    return click.option("--accept-older-code", is_flag=True, help="Keep results that older code computed; marked.")(
+        command
+    )
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_site
+@_set
+@_older
+@_json
+def plan(file: Path, site: str | None, changes: tuple[str, ...], accept_older_code: bool, as_json: bool) -> None:
+    """Print every trial of FILE, its cost, and what is already there. Starts nothing."""
+    from orchestrator.plan.report import print_plan
+    from orchestrator.track.ledger import take_stock
+
+    planned = _plan(file, site, changes)
+    stock = take_stock(planned, accept_older_code)
+    states = {trial: str(entry) for trial, entry in stock.items()}
+    if as_json:
+        print_json(planned.to_json(states))
+    else:
+        print_plan(planned, states)
+        print_next(f"sweep run {file}" + (f" --site {site}" if site else ""))
+    if not planned.feasible:
+        raise InfeasiblePlan(f"{file}: trials lie beyond the sweep's limits; nothing was started.")
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_site
+@_older
+@click.option("--yes", is_flag=True, help="Start also what would otherwise be asked about.")
+@_json
+def run(file: Path, site: str | None, accept_older_code: bool, yes: bool, as_json: bool) -> None:
+    """Run what is missing of FILE. Safe to run again, also after a crash or Ctrl-C."""
+    from orchestrator.run.driver import run_plan
+
+    planned = _plan(file, site)
+    again = f"sweep run {file}" + (f" --site {site}" if site else "")
+    outcome = run_plan(planned, _display(planned, as_json), accept_older_code)
+    if as_json:
+        print_json(vars(outcome) | {"complete": outcome.complete})
+    _conclude(outcome, planned.sweep.name, again, quiet=as_json)
+
+
+@main.command()
+@click.argument("sweep", required=False)
+@_site
+@_json
+def status(sweep: str | None, site: str | None, as_json: bool) -> None:
+    """Show where each trial of SWEEP stands (all sweeps without a name)."""
+    from orchestrator.plan.site import load_site
+    from orchestrator.run.status import print_status, read_status
+
+    found = read_status(load_site(site), sweep)
+    print_json(found.to_json()) if as_json else print_status(found)
+
+
+@main.command()
+@click.argument("sweep")
+@_site
+def stop(sweep: str, site: str | None) -> None:
+    """Ask the driver of SWEEP, wherever it runs, to save and stop."""
+    from orchestrator.plan.site import load_site
+    from orchestrator.run.status import request_stop
+
+    holder = request_stop(load_site(site), sweep)
+    print(f"{sweep}: process {holder['pid']} on {holder['host']} was asked to save and stop.")
+    print_next(f"sweep status {sweep}")
+
+
+@main.command()
+@click.argument("sweep", required=False)
+@_site
+@click.option("--figure", type=click.Path(path_type=Path), help="Also draw the board to a .png, .svg or .pdf file.")
+@_json
+def board(sweep: str | None, site: str | None, figure: Path | None, as_json: bool) -> None:
+    """Rank the configurations of SWEEP: mean, interval, difference to the baseline."""
+    from orchestrator.plan.site import load_site
+    from orchestrator.rank.board import board as read_board
+    from orchestrator.rank.report import print_board, print_sweeps
+    from orchestrator.track.reader import list_sweeps
+
+    where = load_site(site)
+    if sweep is None:
+        print_sweeps(list_sweeps(where.tracking), as_json)
+        return
+    ranked = read_board(sweep, where)
+    print_json(ranked.to_json()) if as_json else print_board(ranked)
+    if figure is not None:
+        from orchestrator.rank.figure import draw_board
+
+        draw_board(ranked, figure)
+        note(f"Drawn to {figure}")
+
+
+@main.command()
+@click.argument("sweep")
+@_site
+@_set
+@click.option("--configuration", help="Promote this one instead of the best.")
+@click.option("--seeds", type=int, default=1, show_default=True, help="Replicates of the final run.")
+@click.option("--model", help="Name of the registered model. Default: perceiver-<data set>.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@_json
+def promote(
+    sweep: str,
+    site: str | None,
+    changes: tuple[str, ...],
+    configuration: str | None,
+    seeds: int,
+    model: str | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Run the best configuration of SWEEP longer, register its checkpoint, make it champion if it is better."""
+    from orchestrator.promote import Proposal, print_promotion
+    from orchestrator.promote import promote as promote_winner
+
+    def confirm(proposal: Proposal) -> bool:
+        if not as_json:
+            print(proposal)
+        return yes or click.confirm("Go on?", default=False)
+
+    promotion = promote_winner(
+        sweep,
+        site,
+        configuration=configuration,
+        changes=_changes(changes),
+        seeds=seeds,
+        model=model,
+        confirm=confirm,
+        display=lambda planned: _display(planned, as_json),
+    )
+    print_json(promotion.to_json()) if as_json else print_promotion(promotion)
+
+
+@main.command()
+@_site
+def demo(site: str | None) -> None:
+    """Run the whole job on synthetic clips: plan, run, board, promote."""
+    from orchestrator.plan.bases import SWEEPS
+
+    file = SWEEPS / "smoke.yaml"
+    shown = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+    context = click.get_current_context()
+    steps: list[tuple[str, click.Command, dict[str, Any]]] = [
+        (f"sweep plan {shown}", plan, {"file": shown}),
+        (f"sweep run {shown}", run, {"file": shown}),
+        ("sweep board smoke", board, {"sweep": "smoke"}),
+        ("sweep promote smoke --yes", promote, {"sweep": "smoke", "yes": True}),
+    ]
+    for command, verb, arguments in steps:
+        click.secho(f"\n$ {command}", bold=True)
+        context.invoke(verb, site=site, **arguments)
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of sweep files, for editors."""
+    from orchestrator.plan.schema import sweep_schema
+
+    print_json(sweep_schema())
+
+
+def _plan(file: Path, site: str | None, changes: tuple[str, ...] = ()) -> Any:
+    from orchestrator.plan.planner import plan_sweep
+    from orchestrator.plan.site import load_site
+    from orchestrator.plan.spec import load_sweep
+
+    where = load_site(site)
+    return plan_sweep(load_sweep(file, _changes(changes), resolve_promoted=_promoted(where)), where)
+
+
+def _promoted(site: Any) -> Callable[[str], Any]:
+    def resolve(model: str) -> Any:
+        from orchestrator.promote import champion_config
+
+        return champion_config(model, site)
+
+    return resolve
+
+
+def _changes(pairs: tuple[str, ...]) -> dict[str, Any]:
+    changes = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(f"--set {pair}: expected KEY=VALUE, such as --set train.lr=0.001")
+        changes[key.strip()] = yaml.load(value, Loader=YamlLoader)
+    return changes
+
+
+def _display(planned: Any, as_json: bool) -> Any:
+    from orchestrator.run.display import Lines, Screen, Silent
+
+    if as_json:
+        return Silent()
+    return Screen(planned.sweep.score) if sys.stdout.isatty() else Lines(planned.sweep.score)
+
+
+def _conclude(outcome: Any, sweep: str, again: str, quiet: bool) -> None:
+    """Says how it ended and what to do next; the exit code says it to programs."""
+    if outcome.interrupted:
+        raise Interrupted(f"Saved. Continue with:  {again}")
+    if outcome.failed:
+        lines = "\n".join(f"  {trial}  {error}" for trial, error in outcome.failed.items())
+        raise TrialsFailed(
+            f"{len(outcome.failed)} trials failed:\n{lines}\nTheir tracebacks are on their runs (error.txt)."
+        )
+    if not quiet:
+        print(f"{sweep}: {len(outcome.finished)} trials finished, {len(outcome.already)} were there already.")
+        print_next(f"sweep board {sweep}", f"sweep promote {sweep}")

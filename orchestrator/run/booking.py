@@ -1,0 +1,117 @@
+"""The run in MLflow that each planned trial has: an old one that goes on, or a new one. Runs on: the driver."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.plan.planner import Plan, Trial
+from orchestrator.plan.site import Site
+from orchestrator.run.worker import Order
+from orchestrator.track.ledger import Entry, State
+from orchestrator.track.names import METRIC_VERSION, Tag
+from orchestrator.track.paths import SweepPaths, TrialPaths
+from orchestrator.track.provenance import code_version
+from orchestrator.track.recorder import Recorder, RunPlace
+from perceiver.config import dump, flatten
+
+
+@dataclass
+class Booking:
+    """A trial, its run, and whether anything is left to do."""
+
+    trial: Trial
+    parent: str
+    run_id: str
+    root: str
+    finished: bool = False
+    attempt: int = 1
+    began: bool = False
+
+    @property
+    def paths(self) -> TrialPaths:
+        """Where the trial's files lie."""
+        return TrialPaths(self.root)
+
+    def begin(self) -> bool:
+        """Notes that the trial runs; whether that is news."""
+        news, self.began = not self.began, True
+        return news
+
+    def order(self, site: Site, paths: SweepPaths) -> Order:
+        """What the trial's worker has to know."""
+        return Order(
+            trial=self.trial.id,
+            config=dump(self.trial.config),
+            root=self.root,
+            data=site.data_source(self.trial.config.data.set),
+            stop=paths.stop,
+            cpus=max(1, int(site.resources.cpus)),
+            data_workers=site.data_workers,
+            checkpoint_seconds=site.checkpoint_seconds,
+        )
+
+
+def book(plan: Plan, stock: Mapping[str, Entry], recorder: Recorder) -> list[Booking]:
+    """A run for every trial of the plan, in its order."""
+    parent = recorder.open_parent(_parent_tags(plan))
+    bookings = [_book(trial, plan, stock[trial.id], parent, recorder) for trial in plan.trials]
+    recorder.flush()
+    return bookings
+
+
+def _book(trial: Trial, plan: Plan, entry: Entry, parent: str, recorder: Recorder) -> Booking:
+    if entry.state == State.REUSABLE:
+        return _repeat(trial, plan, entry, parent, recorder)
+    if entry.run is not None:
+        attempt = int(entry.run.tags.get(Tag.ATTEMPTS, 0)) + 1
+        finished = entry.state == State.FINISHED
+        if entry.older_code:
+            recorder.tag(entry.run.run_id, {Tag.OLDER_CODE: plan.code_digest})
+        return Booking(trial, parent, entry.run.run_id, entry.run.artifact_uri, finished, attempt)
+    if entry.missed is not None:
+        recorder.tag(entry.missed.run_id, {Tag.ROLE: "superseded"})
+    place = _schedule(trial, plan, parent, recorder)
+    return Booking(trial, parent, place.run_id, place.root)
+
+
+def _schedule(trial: Trial, plan: Plan, parent: str, recorder: Recorder, more: Mapping[str, str] = {}) -> RunPlace:
+    name = f"{trial.configuration} seed {trial.seed}"
+    return recorder.schedule(parent, name, _trial_tags(trial, plan) | dict(more), flatten(trial.config))
+
+
+def _repeat(trial: Trial, plan: Plan, entry: Entry, parent: str, recorder: Recorder) -> Booking:
+    """A finished run here for an equal trial's result in another sweep: nothing is paid for twice."""
+    assert entry.run is not None
+    more = {Tag.REUSED_FROM: f"{entry.sweep} {entry.run.run_id}", Tag.PROGRESS: "1.0000"}
+    place = _schedule(trial, plan, parent, recorder, more)
+    recorder.copy_metrics(entry.run.run_id, place.run_id)
+    recorder.end(place.run_id, "FINISHED")
+    return Booking(trial, parent, place.run_id, entry.run.artifact_uri, finished=True)
+
+
+def _parent_tags(plan: Plan) -> dict[str, str]:
+    score = {"metric": plan.sweep.score.metric, "goal": plan.sweep.score.goal}
+    return {
+        Tag.NAME: plan.sweep.name,
+        Tag.ROLE: "sweep",
+        Tag.QUESTION: plan.sweep.question,
+        Tag.SCORE: json.dumps(score),
+    }
+
+
+def _trial_tags(trial: Trial, plan: Plan) -> dict[str, str]:
+    comparable: dict[str, Any] = {"data": plan.data_digest, "metrics": METRIC_VERSION}
+    return {
+        Tag.NAME: plan.sweep.name,
+        Tag.ROLE: trial.role,
+        Tag.TRIAL: trial.id,
+        Tag.IDENTITY: trial.identity or "",
+        Tag.CONFIGURATION: trial.configuration,
+        Tag.FACTOR: " ".join(trial.factors),
+        Tag.LEVEL: json.dumps(list(trial.factors.values())),
+        Tag.SEED: str(trial.seed),
+        Tag.COMPARABLE: json.dumps(comparable),
+        Tag.CODE: code_version(),
+        Tag.CODE_DIGEST: plan.code_digest,
+    }

@@ -1,0 +1,60 @@
+"""The connection to Ray. Runs on: the driver."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from orchestrator.errors import Unreachable, UsageError
+from orchestrator.plan.site import Site
+
+_TUNE_ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # MLflow is the record
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # run/interrupt.py has it
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+
+
+@contextmanager
+def connected(site: Site) -> Iterator[None]:
+    """Ray, started on this machine or joined at the site's address, for as long as the context lasts.
+
+    Raises:
+        Unreachable: no cluster answers at the address.
+    """
+    os.environ.update(_TUNE_ENVIRONMENT)
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    try:
+        ray.init(
+            address=site.ray_address,
+            num_cpus=site.local_cpus if site.ray_address == "local" else None,
+            include_dashboard=False if site.ray_address == "local" else None,
+            runtime_env={"env_vars": dict(site.env)} if site.env else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except Exception as error:
+        raise Unreachable(f"no Ray cluster at {site.ray_address} (site {site.name}): {error}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def require_room(site: Site) -> None:
+    """Raises UsageError if no node could ever hold a worker: Ray would wait for one without end."""
+    wanted = site.trial_resources()
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes):
+        return
+    largest = {name: max((node.get(name, 0) for node in nodes), default=0) for name in wanted}
+    raise UsageError(
+        f"site {site.name}: a trial wants {_shown(wanted)}, but the largest node has {_shown(largest)}. "
+        "Lower `resources:` in the site file, or give larger nodes"
+    )
+
+
+def _shown(resources: dict[str, float]) -> str:
+    return ", ".join(f"{amount:g} {name}" for name, amount in resources.items())

@@ -1,0 +1,167 @@
+"""Where each trial of a sweep stands, and asking its driver to stop. Runs on: any machine that sees the storage."""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from orchestrator.console import Column, print_next, print_table
+from orchestrator.errors import UsageError
+from orchestrator.plan.site import Site
+from orchestrator.run.lease import holder
+from orchestrator.track import storage
+from orchestrator.track.names import Tag
+from orchestrator.track.paths import SweepPaths
+from orchestrator.track.reader import list_sweeps, read_runs
+from orchestrator.track.records import RunRecord, SweepSummary
+
+_STATES = {
+    "SCHEDULED": "waiting",
+    "RUNNING": "running",
+    "FINISHED": "finished",
+    "FAILED": "failed",
+    "KILLED": "interrupted",
+}
+
+
+@dataclass(frozen=True)
+class TrialStatus:
+    """One trial as it stands."""
+
+    trial: str
+    configuration: str
+    seed: int | None
+    role: str
+    state: str
+    progress: float
+    attempts: int
+    score: float | None
+    error: str
+    run_id: str
+
+
+@dataclass(frozen=True)
+class SweepStatus:
+    """A sweep, or all of them, as they stand."""
+
+    sweep: str | None
+    metric: str
+    driver: dict[str, Any] | None
+    trials: list[TrialStatus]
+    sweeps: list[SweepSummary]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+
+def read_status(site: Site, sweep: str | None) -> SweepStatus:
+    """What MLflow and the driver's lease say; runs whose driver died are set to their true state.
+
+    Raises:
+        UsageError: there is no such sweep.
+        Unreachable: the tracker or the storage does not answer.
+    """
+    if sweep is None:
+        return SweepStatus(None, "", None, [], list_sweeps(site.tracking))
+    runs = read_runs(site.tracking, sweep)
+    driver = holder(SweepPaths(site.storage, sweep))
+    score = json.loads(runs.parent.tags.get(Tag.SCORE, "{}")) if runs.parent else {}
+    metric = score.get("metric", "eval/mAP")
+    family = [*runs.children, *([runs.parent] if runs.parent else [])]
+    dead = [run for run in family if run.status == "RUNNING"] if driver is None else []
+    if dead:
+        _bury(site, sweep, dead)
+    gone = {run.run_id for run in dead}
+    shown = [run for run in runs.children if run.role != "superseded"]
+    return SweepStatus(sweep, metric, driver, [_trial(run, metric, run.run_id in gone) for run in shown], [])
+
+
+def print_status(status: SweepStatus) -> None:
+    """As a table."""
+    if status.sweep is None:
+        _print_sweeps(status.sweeps)
+        return
+    driver = status.driver
+    print(f"{status.sweep}   " + (f"run by process {driver['pid']} on {driver['host']}" if driver else "not running"))
+    columns = [Column("trial"), Column("configuration"), Column("seed", True), Column("state"), Column("done", True)]
+    columns += [Column(status.metric, True), Column("attempts", True), Column("error")]
+    rows = [
+        (
+            trial.trial,
+            trial.configuration,
+            str(trial.seed),
+            trial.state if trial.role != "final" else f"{trial.state} (final)",
+            f"{trial.progress:.0%}",
+            ""
+            if trial.score is None
+            else f"{100 * trial.score:.1f}"
+            if 0 <= trial.score <= 1
+            else f"{trial.score:.4g}",
+            str(trial.attempts),
+            trial.error,
+        )
+        for trial in status.trials
+    ]
+    print_table(columns, rows)
+    print_next(f"sweep board {status.sweep}")
+
+
+def request_stop(site: Site, sweep: str) -> dict[str, Any]:
+    """Asks the sweep's driver to save and stop; returns who it is.
+
+    Raises:
+        UsageError: nobody runs the sweep.
+    """
+    paths = SweepPaths(site.storage, sweep)
+    driver = holder(paths)
+    if driver is None:
+        raise UsageError(f"sweep {sweep} is not being run at {site.storage}. All: sweep status")
+    storage.write_text(paths.stop, json.dumps({"by": "sweep stop", "time": time.time()}))
+    return driver
+
+
+def _trial(run: RunRecord, metric: str, died: bool) -> TrialStatus:
+    return TrialStatus(
+        trial=run.tags.get(Tag.TRIAL, ""),
+        configuration=run.tags.get(Tag.CONFIGURATION, ""),
+        seed=run.seed,
+        role=run.role,
+        state="interrupted" if died else _STATES.get(run.status, run.status.lower()),
+        progress=float(run.tags.get(Tag.PROGRESS) or 0),
+        attempts=int(run.tags.get(Tag.ATTEMPTS) or 0),
+        score=run.metrics.get(metric),
+        error="its driver died" if died else run.tags.get(Tag.ERROR, ""),
+        run_id=run.run_id,
+    )
+
+
+def _bury(site: Site, sweep: str, dead: list[RunRecord]) -> None:
+    """A driver that was killed could not say so: its runs would look alive for ever."""
+    from orchestrator.track.recorder import Recorder
+
+    recorder = Recorder(site.tracking, sweep, SweepPaths(site.storage, sweep).root)
+    for run in dead:
+        recorder.end(run.run_id, "KILLED", stopped="interrupted", error="its driver died")
+    recorder.close()
+
+
+def _print_sweeps(sweeps: list[SweepSummary]) -> None:
+    columns = [Column("sweep"), Column("finished", True), Column("running", True), Column("failed", True)]
+    rows = [
+        (
+            each.sweep,
+            f"{each.finished} of {each.trials}",
+            str(each.running),
+            str(each.failed),
+            _when(each),
+            each.question,
+        )
+        for each in sweeps
+    ]
+    print_table([*columns, Column("changed"), Column("question")], rows)
+
+
+def _when(sweep: SweepSummary) -> str:
+    return "" if sweep.changed is None else f"{datetime.fromtimestamp(sweep.changed / 1000):%Y-%m-%d %H:%M}"

@@ -1,0 +1,22 @@
+"""One trial as Ray Tune sees it. Runs on: the trial's actor, which Tune reuses for the next trial.
+
+What goes wrong inside a trial is a result that the driver records; Tune itself retries only when a process dies.
+"""
+
+import traceback
+from typing import Any
+
+from ray import tune
+
+from orchestrator.run.worker import Order, Report, work
+
+
+def run_trial(parameters: dict[str, Any]) -> None:
+    """Works an order and passes its reports on."""
+    order = Order(**parameters["order"])
+    try:
+        for report in work(order):
+            tune.report({"report": report.to_json()})
+    except Exception:
+        failed = Report(trial=order.trial, state="failed", error=traceback.format_exc())
+        tune.report({"report": failed.to_json()})

@@ -1,0 +1,171 @@
+"""Does a trial's work. Runs on: every GPU (or share of a CPU) of a trial; the only place that knows the perceiver.
+
+A worker never talks to MLflow. It trains, saves checkpoints and artifacts to storage, and yields reports; the history
+of metrics leaves it only together with the checkpoint that holds it, so nothing recorded can be computed twice.
+"""
+
+import csv
+import io
+import json
+import socket
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from orchestrator.track import checkpoints, storage
+from orchestrator.track.paths import TrialPaths
+from perceiver.config import parse
+from perceiver.data.audioset import DataSource
+from perceiver.errors import CheckpointError
+from perceiver.state import verify
+from perceiver.train import Progress, train
+
+KEPT_CHECKPOINTS = 2
+"""The newest may be damaged on its way to storage; the one before it is then what a trial goes on from."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """Everything that a worker needs to know, as plain data."""
+
+    trial: str
+    config: dict[str, Any]
+    root: str
+    """The run's artifact root on storage."""
+    data: dict[str, Any]
+    """Where the data set lies: the fields of DataSource."""
+    stop: str
+    """URL of a file that is there while the sweep shall stop."""
+    cpus: int = 1
+    data_workers: int = 0
+    checkpoint_seconds: float = 600.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a worker tells the driver."""
+
+    trial: str
+    state: str
+    """running, finished, interrupted or failed."""
+    clips: int = 0
+    fraction: float = 0.0
+    saved: float = 0.0
+    """Share of the trial that the newest checkpoint holds."""
+    history: tuple[dict[str, Any], ...] = ()
+    """Reports that came with the newest checkpoint."""
+    latest: dict[str, float] | None = None
+    """Newest metrics, saved or not: to look at, not to record."""
+    resumed: float = 0.0
+    """Share of the trial that was there when this attempt began."""
+    bad_clips: int = 0
+    node: str = ""
+    error: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+
+def work(order: Order) -> Iterator[Report]:
+    """Runs a trial from its newest checkpoint to its end, or until the sweep shall stop."""
+    torch.set_num_threads(max(1, order.cpus))
+    with tempfile.TemporaryDirectory(prefix=f"trial-{order.trial}-") as scratch:
+        yield from _Trial(order, Path(scratch)).run()
+
+
+class _Trial:
+    """One attempt at a trial: what it has saved, and what it tells."""
+
+    def __init__(self, order: Order, scratch: Path) -> None:
+        self.order = order
+        self.scratch = scratch
+        self.paths = TrialPaths(order.root)
+        self.config = parse(order.config)
+        self.node = socket.gethostname()
+        self.saved = self.resumed = 0.0
+        self.told = 0
+        self.last_save = time.monotonic()
+
+    def run(self) -> Iterator[Report]:
+        """The attempt, as reports."""
+        resume, history = self._newest_checkpoint()
+        self.told = len(history)
+        yield self._report("running", history=tuple(history))
+        if self._shall_stop():
+            yield self._report("interrupted")
+            return
+        data = DataSource(**self.order.data)
+        for progress in train(self.config, resume, data=data, data_workers=self.order.data_workers):
+            stop = self._shall_stop()
+            news: tuple[dict[str, Any], ...] = ()
+            if progress.fraction >= 1 or progress.evaluation or stop or self._save_is_due():
+                news = self._save(progress)
+            yield self._report("running", progress, news)
+            if stop and progress.fraction < 1:
+                yield self._report("interrupted", progress)
+                return
+        yield self._report("finished")
+
+    def _newest_checkpoint(self) -> tuple[Path | None, list[dict[str, Any]]]:
+        """The newest undamaged checkpoint, copied here, and its history; one that is damaged gives way to an older."""
+        for url in checkpoints.complete(self.paths.checkpoints):
+            folder = checkpoints.download(url, self.scratch / "resume")
+            try:
+                verify(folder)
+            except CheckpointError:
+                continue
+            progress = json.loads((folder / "progress.json").read_text())
+            self.saved = self.resumed = progress["step"] / progress["total"]
+            return folder, progress["history"]
+        return None, []
+
+    def _shall_stop(self) -> bool:
+        return storage.exists(self.order.stop)
+
+    def _save_is_due(self) -> bool:
+        return time.monotonic() - self.last_save > self.order.checkpoint_seconds
+
+    def _save(self, progress: Progress) -> tuple[dict[str, Any], ...]:
+        """Writes artifacts and a checkpoint; returns the reports that it holds for the first time."""
+        self._write_artifacts(progress)
+        folder = self.scratch / "checkpoint"
+        progress.state.save(folder)
+        checkpoints.upload(folder, self.paths.checkpoint(progress.clips))
+        checkpoints.prune(self.paths.checkpoints, KEPT_CHECKPOINTS)
+        self.saved, self.last_save = progress.fraction, time.monotonic()
+        news = tuple(progress.state.history[self.told :])
+        self.told = len(progress.state.history)
+        return news
+
+    def _write_artifacts(self, progress: Progress) -> None:
+        """Leaves what people look at: AP of every class, the clips that could not be read, attention maps at the end."""
+        if progress.bad_clips:
+            rows = [(clip.id, clip.path, clip.reason, clip.message) for clip in progress.bad_clips]
+            self._write_csv("bad_clips.csv", ("id", "file", "reason", "message"), rows)
+        if progress.evaluation:
+            self._write_csv("evaluation/per_class.csv", *progress.evaluation.per_class())
+
+    def _write_csv(self, name: str, header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
+        text = io.StringIO()
+        csv.writer(text).writerows([header, *rows])
+        storage.write_text(f"{self.paths.root}/{name}", text.getvalue())
+
+    def _report(self, state: str, progress: Progress | None = None, history: tuple[dict[str, Any], ...] = ()) -> Report:
+        return Report(
+            trial=self.order.trial,
+            state=state,
+            clips=progress.clips if progress else 0,
+            fraction=progress.fraction if progress else self.saved,
+            saved=self.saved,
+            history=history,
+            latest=progress.metrics if progress else None,
+            resumed=self.resumed,
+            bad_clips=len(progress.bad_clips) if progress else 0,
+            node=self.node,
+        )

@@ -1,0 +1,97 @@
+"""Small reads and writes on any fsspec URL, with errors in the user's words."""
+
+import json
+import posixpath
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from orchestrator.errors import Unreachable
+
+_FAILURES = (OSError, ValueError, ImportError, RuntimeError)
+
+
+def filesystem(url: str) -> tuple[Any, str]:
+    """The fsspec filesystem of a URL and the path within it.
+
+    Raises:
+        Unreachable: the protocol is unknown or its package is missing.
+    """
+    try:
+        fs, path = fsspec.core.url_to_fs(url)
+    except _FAILURES as error:
+        raise Unreachable(f"storage {url} can't be opened: {error}") from None
+    return fs, path
+
+
+def check_writable(url: str) -> None:
+    """Raises Unreachable unless a file can be written, read and removed below the URL."""
+    probe = f"{url.rstrip('/')}/.writable"
+    try:
+        write_text(probe, "yes")
+        if read_text(probe) != "yes":
+            raise OSError("what was written can't be read back")
+        remove(probe)
+    except Unreachable:
+        raise
+    except Exception as error:
+        raise Unreachable(
+            f"storage {url} can't be written: {error}. Give a writable `storage:` in the site file."
+        ) from None
+
+
+def write_text(url: str, text: str) -> None:
+    """Writes a small file whole: beside and renamed where files are local, one put on object storage."""
+    fs, path = filesystem(url)
+    try:
+        fs.makedirs(posixpath.dirname(path), exist_ok=True)
+        local = "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
+        target = f"{path}.part" if local else path
+        with fs.open(target, "wb") as file:
+            file.write(text.encode())
+        if local:
+            Path(target).replace(path)
+    except Exception as error:  # botocore and friends have trees of their own
+        raise Unreachable(f"{url} can't be written: {error}") from error
+
+
+def read_text(url: str) -> str | None:
+    """The text of a small file, None if there is none."""
+    fs, path = filesystem(url)
+    try:
+        fs.invalidate_cache(posixpath.dirname(path))
+        with fs.open(path, "rb") as file:
+            content: bytes = file.read()
+    except FileNotFoundError:
+        return None
+    except Exception as error:
+        raise Unreachable(f"{url} can't be read: {error}") from error
+    return content.decode()
+
+
+def read_json(url: str) -> Any:
+    """The JSON document in a small file, None if there is no file."""
+    text = read_text(url)
+    return None if text is None else json.loads(text)
+
+
+def exists(url: str) -> bool:
+    """Whether there is a file, asked anew."""
+    fs, path = filesystem(url)
+    try:
+        fs.invalidate_cache(posixpath.dirname(path))
+        return bool(fs.exists(path))
+    except Exception as error:
+        raise Unreachable(f"{url} can't be reached: {error}") from error
+
+
+def remove(url: str) -> None:
+    """Removes a file; none is fine."""
+    fs, path = filesystem(url)
+    try:
+        fs.rm(path)
+    except FileNotFoundError:
+        pass
+    except Exception as error:
+        raise Unreachable(f"{url} can't be removed: {error}") from error

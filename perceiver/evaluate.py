@@ -1,0 +1,114 @@
+"""Measures a model: overlapping clips cover each file, their scores are averaged, and mAP is taken over the files.
+
+Paper, section 4.2: 16 clips of 32 frames over the ten seconds. A model with both modalities is also measured with each
+alone, the other zeroed as by training's dropout.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from perceiver.config import RunConfig
+from perceiver.data.audioset import ClassLabel
+from perceiver.data.batch import BadClip, Batch
+from perceiver.data.dataset import DataSet
+from perceiver.data.loading import eval_batches
+from perceiver.metrics import Metrics, scores_to_metrics
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of a model on a data set."""
+
+    metrics: dict[str, float]
+    """By name, as in design 4.7."""
+    overall: Metrics
+    """Per class too, with every modality."""
+    files: int
+    """Files that were measured."""
+    bad: list[BadClip]
+    """Files that could not be read."""
+    classes: Sequence[ClassLabel]
+    """The data set's classes, in the order of the logits."""
+
+    def per_class(self) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+        """Header and rows of a table: each class that has a positive, its positives and its average precision."""
+        rows = [
+            (label.mid, label.name, int(positives), float(ap))
+            for label, positives, ap in zip(
+                self.classes, self.overall.positives, self.overall.per_class_AP, strict=True
+            )
+            if positives
+        ]
+        return ("mid", "name", "positives", "AP"), rows
+
+
+def evaluate(
+    model: nn.Module, data: DataSet, config: RunConfig, device: torch.device, data_workers: int = 0
+) -> Evaluation:
+    """Scores of the model on every readable file of the set, each file counted once.
+
+    Raises:
+        DataError: no file could be read, or too many could not.
+        NumericError: a score is not finite.
+    """
+    was_training = model.training
+    model.eval()
+    views = _views(config)
+    sums = {view: np.zeros((len(data.clips), config.model.classes)) for view in views}
+    counts = np.zeros(len(data.clips))
+    loss, clips, bad = 0.0, 0, []
+    for batch in eval_batches(data, config, workers=data_workers):
+        bad += batch.bad
+        if not batch.ids:
+            continue
+        for view, kept in views.items():
+            logits = _logits(model, batch.to(device), kept, config)
+            if view == "":
+                loss += F.binary_cross_entropy_with_logits(logits, batch.labels.to(device)).item() * len(batch.ids)
+            scores = logits.sigmoid() if config.eval.average == "probabilities" else logits
+            np.add.at(sums[view], batch.rows.numpy(), scores.double().cpu().numpy())
+        np.add.at(counts, batch.rows.numpy(), 1)
+        clips += len(batch.ids)
+    model.train(was_training)
+    return _evaluation(sums, counts, data, loss / max(clips, 1), bad)
+
+
+def _views(config: RunConfig) -> dict[str, tuple[str, ...]]:
+    """Suffix of the metric -> the modalities that the model gets to see."""
+    modalities = config.model.inputs.modalities
+    alone = {f"_{name}_only": (name,) for name in modalities} if len(modalities) == 2 else {}
+    return {"": modalities} | alone
+
+
+@torch.no_grad()
+def _logits(model: nn.Module, batch: Batch, kept: tuple[str, ...], config: RunConfig) -> Tensor:
+    present = {
+        name: mask if name in kept else torch.zeros_like(mask, dtype=torch.bool) for name, mask in batch.present.items()
+    }
+    device = batch.labels.device
+    with torch.autocast(device.type, torch.bfloat16, enabled=config.train.precision == "bfloat16"):
+        logits = model(batch.inputs, present=present, blank=config.train.dropout_of)
+    return logits.float()
+
+
+def _evaluation(
+    sums: dict[str, np.ndarray[Any, Any]], counts: np.ndarray[Any, Any], data: DataSet, loss: float, bad: list[BadClip]
+) -> Evaluation:
+    read = counts > 0
+    labels = data.labels()[read]
+    overall = scores_to_metrics(sums[""][read] / counts[read, None], labels)
+    metrics = {
+        "eval/mAP": overall.mAP,
+        "eval/AUC": overall.AUC,
+        "eval/d_prime": overall.d_prime,
+        "eval/loss": loss,
+    }
+    for view in sums.keys() - {""}:
+        metrics[f"eval/mAP{view}"] = scores_to_metrics(sums[view][read] / counts[read, None], labels).mAP
+    return Evaluation(metrics, overall, int(read.sum()), bad, data.classes)

@@ -1,0 +1,146 @@
+"""What a checkpoint holds: enough to go on as if nothing had happened, and to explain itself.
+
+model.safetensors   the weights that are evaluated: the averaged ones when `train.ema` is set
+state.pt            optimizer, step, random states, seconds; with `train.ema` also the raw weights
+progress.json       the config and the whole history of metrics with their time stamps
+MANIFEST.json       written last: sizes and sha256 of the others. A folder without a valid one is no checkpoint
+"""
+
+import copy
+import hashlib
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_model, save_model
+from torch import nn
+
+from perceiver.config import RunConfig, determining, dump, parse
+from perceiver.errors import CheckpointError
+from perceiver.model.perceiver import Perceiver, build_model
+from perceiver.optim import build_optimizer
+
+MANIFEST = "MANIFEST.json"
+WEIGHTS = "model.safetensors"
+
+
+@dataclass
+class TrainState:
+    """Model, optimizer and place of a trial in training."""
+
+    config: RunConfig
+    model: Perceiver
+    optimizer: torch.optim.Optimizer
+    average: Perceiver | None
+    """Moving average of the weights, with `train.ema`."""
+    step: int = 0
+    """Optimizer steps done."""
+    total: int = 0
+    """Optimizer steps of the whole trial."""
+    seconds: float = 0.0
+    """Time spent in training steps, over all attempts."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """Every report: `{"time": milliseconds, "clips": ..., "metrics": {...}}`."""
+
+    @classmethod
+    def start(cls, config: RunConfig, device: torch.device) -> "TrainState":
+        """A new model, its initial weights drawn from `train.seed`."""
+        torch.manual_seed(config.train.seed)
+        model = build_model(config.model).to(device)
+        model.checkpoint_activations(config.train.activation_checkpointing)
+        average = None
+        if config.train.ema is not None:
+            average = copy.deepcopy(model).requires_grad_(False)
+        return cls(config, model, build_optimizer(model, config.train), average)
+
+    @classmethod
+    def load(cls, folder: Path, config: RunConfig, device: torch.device) -> "TrainState":
+        """The state saved in `folder`.
+
+        Raises:
+            CheckpointError: it is incomplete, damaged, or was made with another config.
+        """
+        verify(folder)
+        progress = json.loads((folder / "progress.json").read_text())
+        if determining(parse(progress["config"])) != determining(config):
+            raise CheckpointError(f"the checkpoint {folder} was made with another config")
+        state = cls.start(config, device)
+        saved = torch.load(folder / "state.pt", map_location=device, weights_only=True)
+        load_model(state.average or state.model, folder / WEIGHTS, device=str(device))
+        if state.average is not None:
+            state.model.load_state_dict(saved["weights"])
+        state.optimizer.load_state_dict(saved["optimizer"])
+        torch.set_rng_state(saved["random"].cpu())
+        state.step, state.seconds, state.history = saved["step"], saved["seconds"], progress["history"]
+        return state
+
+    @property
+    def eval_model(self) -> nn.Module:
+        """The model that is evaluated and shipped."""
+        return self.average or self.model
+
+    @torch.no_grad()
+    def update_average(self) -> None:
+        """Moves the averaged weights towards the model's, after each step."""
+        if self.average is None:
+            return
+        weight = 1 - self.config.train.ema  # type: ignore[operator]
+        for mean, value in zip(self.average.parameters(), self.model.parameters(), strict=True):
+            mean.lerp_(value, weight)
+
+    def record(self, clips: int, metrics: dict[str, float]) -> None:
+        """Adds a report to the history, with the time that it keeps in every replay."""
+        self.history.append({"time": time.time_ns() // 1_000_000, "clips": clips, "metrics": metrics})
+
+    def save(self, folder: Path) -> None:
+        """Writes a checkpoint into `folder`, the manifest last."""
+        folder.mkdir(parents=True, exist_ok=True)
+        save_model(self.eval_model, str(folder / WEIGHTS))
+        saved = {
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "random": torch.get_rng_state(),
+        }
+        if self.average is not None:
+            saved["weights"] = self.model.state_dict()
+        torch.save(saved, folder / "state.pt")
+        progress = {"config": dump(self.config), "step": self.step, "total": self.total, "history": self.history}
+        (folder / "progress.json").write_text(json.dumps(progress))
+        _write_manifest(folder)
+
+
+def load_weights(folder: Path, device: str | torch.device = "cpu") -> Perceiver:
+    """The trained model in a checkpoint, ready to evaluate. Raises CheckpointError."""
+    verify(folder)
+    config = parse(json.loads((folder / "progress.json").read_text())["config"])
+    model = build_model(config.model)
+    load_model(model, folder / WEIGHTS)
+    return model.to(device).eval()
+
+
+def verify(folder: Path) -> None:
+    """Raises CheckpointError unless every file is there with the size and hash that the manifest gives."""
+    try:
+        files = json.loads((folder / MANIFEST).read_text())["files"]
+        wrong = [name for name, entry in files.items() if _entry(folder / name) != entry]
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{folder} is no complete checkpoint: {error}") from None
+    if wrong:
+        raise CheckpointError(f"{folder} is damaged: {', '.join(wrong)} differ from {MANIFEST}")
+
+
+def _write_manifest(folder: Path) -> None:
+    files = {name: _entry(folder / name) for name in (WEIGHTS, "state.pt", "progress.json")}
+    beside = folder / f".{MANIFEST}"
+    beside.write_text(json.dumps({"format": 1, "files": files}, indent=1))
+    os.replace(beside, folder / MANIFEST)
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}

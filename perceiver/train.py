@@ -1,0 +1,197 @@
+"""Trains one Perceiver: the story of a trial, from its config to its last score.
+
+Called by the orchestrator's worker, and alone:
+
+    python -m perceiver.train CONFIG.yaml --data FOLDER --output FOLDER      # run again to continue
+
+`train` is a generator: it yields a `Progress` at every report (metrics) and every few seconds in between (a heartbeat,
+no metrics). Whoever pulls decides at each of them whether to save a checkpoint, to log, or to stop. It yields only at
+its top level, never inside a torch context, which would leak into the caller.
+"""
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from perceiver.config import RunConfig
+from perceiver.data.audioset import DataSource
+from perceiver.data.augment import augment
+from perceiver.data.batch import BadClip, Batch
+from perceiver.data.dataset import DataSet, open_data
+from perceiver.data.loading import train_batches
+from perceiver.errors import NumericError
+from perceiver.evaluate import Evaluation, evaluate
+from perceiver.optim import learning_rate
+from perceiver.state import TrainState
+
+REPORTS = 50
+"""Reports of the training loss over a trial, beside those that come with an evaluation."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One report of a running trial."""
+
+    clips: int
+    """Training clips seen: the step under which the metrics are logged."""
+    fraction: float
+    """Share of the trial that is done, 0..1."""
+    metrics: dict[str, float]
+    """Metrics by name (design 4.7); empty at a heartbeat."""
+    state: TrainState
+    """What a checkpoint of this moment holds: `state.save(folder)`."""
+    evaluation: Evaluation | None = None
+    """The evaluation that the metrics come from."""
+    bad_clips: list[BadClip] = field(default_factory=list)
+    """Every unreadable clip met so far."""
+
+
+def train(
+    config: RunConfig,
+    resume: Path | None = None,
+    *,
+    data: DataSource,
+    device: str | torch.device | None = None,
+    data_workers: int = 0,
+    heartbeat: float = 5.0,
+) -> Iterator[Progress]:
+    """Trains a model, from the start or from the checkpoint in the folder `resume`.
+
+    Every random choice is a function of `train.seed` and the step, so a trial that was interrupted ends where an
+    unbroken one does. `heartbeat` is in seconds.
+
+    Raises:
+        DataError: the data set can't be used, or too many clips are bad.
+        NumericError: the loss is not finite; names the clips.
+        CheckpointError: `resume` is damaged or of another config.
+    """
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    train_set, eval_set = open_data(data, config, "train"), open_data(data, config, "eval")
+    total = total_steps(config, len(train_set.clips))
+    evaluations, reports = _spread(total, config.eval.times), _spread(total, REPORTS)
+    state = TrainState.start(config, device) if resume is None else TrainState.load(resume, config, device)
+    state.total = total
+    model = torch.compile(state.model) if config.train.compile else state.model
+    losses = _Losses()
+    bad: dict[str, BadClip] = {}
+    batches = train_batches(train_set, config, first_step=state.step, workers=data_workers)
+    beat = time.monotonic()
+
+    while state.step < total:
+        _set_learning_rate(state.optimizer, learning_rate(state.step, total, config.train))
+        began = time.monotonic()
+        batch = next(batches)
+        losses.add(_step(model, state, batch, config, device), batch.ids)
+        bad |= {clip.id: clip for clip in batch.bad}
+        state.step += 1
+        state.seconds += time.monotonic() - began
+
+        evaluation = None
+        if state.step in evaluations:
+            losses.check()
+            evaluation = evaluate(state.eval_model, eval_set, config, device, data_workers)
+            bad |= {clip.id: clip for clip in evaluation.bad}
+        clips, fraction = state.step * config.train.batch_size, state.step / total
+        if state.step in evaluations or state.step in reports:
+            metrics = losses.take(state.seconds, config.train.batch_size) | _costs(state, device)
+            metrics |= evaluation.metrics if evaluation else {}
+            state.record(clips, metrics)
+            yield Progress(clips, fraction, metrics, state, evaluation, list(bad.values()))
+            beat = time.monotonic()
+        elif time.monotonic() - beat > heartbeat:
+            losses.check()
+            yield Progress(clips, fraction, {}, state, None, list(bad.values()))
+            beat = time.monotonic()
+
+
+def total_steps(config: RunConfig, train_clips: int) -> int:
+    """Optimizer steps of a trial: `train.steps`, or epochs over the training clips, at least one."""
+    return config.train.steps or max(1, round(config.train.epochs * train_clips / config.train.batch_size))
+
+
+def _step(
+    model: torch.nn.Module, state: TrainState, batch: Batch, config: RunConfig, device: torch.device
+) -> torch.Tensor:
+    """One optimizer step over the batch, in micro-batches; returns the mean loss, still on the device."""
+    size = config.train.micro_batch or len(batch.ids)
+    total = torch.zeros((), device=device)
+    state.model.train()
+    state.optimizer.zero_grad(set_to_none=True)
+    for part in batch.split(size):
+        example = augment(part.to(device), config)
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.train.precision == "bfloat16"):
+            logits = model(
+                example.inputs, present=example.present, blank=config.train.dropout_of, mel_mask=example.mel_mask
+            )
+        loss = F.binary_cross_entropy_with_logits(logits.float(), example.labels)
+        share = len(part.ids) / len(batch.ids)
+        (loss * share).backward()
+        total += loss.detach() * share
+    if config.train.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.train.clip_norm)
+    state.optimizer.step()
+    state.update_average()
+    return total
+
+
+class _Losses:
+    """Losses since the last report, kept on the device: a look at each would stop a GPU at every step."""
+
+    def __init__(self) -> None:
+        self.values: list[torch.Tensor] = []
+        self.ids: list[list[str]] = []
+        self.checked = 0
+        self.seconds: float | None = None
+
+    def add(self, loss: torch.Tensor, ids: list[str]) -> None:
+        self.values.append(loss)
+        self.ids.append(ids)
+
+    def check(self) -> None:
+        """Raises NumericError if a loss since the last check is not finite."""
+        for loss, ids in zip(self.values[self.checked :], self.ids[self.checked :], strict=True):
+            if not torch.isfinite(loss):
+                shown = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
+                raise NumericError(
+                    f"the training loss is {loss.item()} on the clips {shown}; a smaller train.lr may help"
+                )
+        self.checked = len(self.values)
+
+    def take(self, seconds: float, batch_size: int) -> dict[str, float]:
+        """The mean loss and the speed since the last report."""
+        self.check()
+        metrics = {"train/loss": torch.stack(self.values).mean().item()}
+        if self.seconds is not None and seconds > self.seconds:  # the first stretch holds warm-up
+            metrics["train/clips_per_second"] = len(self.values) * batch_size / (seconds - self.seconds)
+        self.values, self.ids, self.checked, self.seconds = [], [], 0, seconds
+        return metrics
+
+
+def _costs(state: TrainState, device: torch.device) -> dict[str, float]:
+    """What the trial has used so far, over all its attempts."""
+    if device.type == "cuda":
+        peak = float(torch.cuda.max_memory_allocated(device))
+    else:
+        peak = float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
+    hours = state.seconds / 3600
+    return {
+        "cost/hours": hours,
+        "cost/gpu_hours": hours if device.type == "cuda" else 0.0,
+        "cost/peak_memory_bytes": peak,
+    }
+
+
+def _set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _spread(total: int, times: int) -> set[int]:
+    """`times` steps, evenly spaced, the last one `total`."""
+    return {max(1, round(total * (k + 1) / times)) for k in range(min(times, total))}

@@ -1,0 +1,84 @@
+"""The rules of the house: which package may import which, and one home for each heavy library."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+MAY_IMPORT = {
+    "perceiver": {"perceiver"},
+    "cluster": {"cluster"},
+    "orchestrator/plan": {"orchestrator.plan", "orchestrator.errors", "orchestrator.console", "perceiver.config"},
+    "orchestrator/track": {"orchestrator.track", "orchestrator.plan", "orchestrator.errors", "perceiver.config"},
+    "orchestrator/run": {
+        "orchestrator.run",
+        "orchestrator.track",
+        "orchestrator.plan",
+        "orchestrator.errors",
+        "orchestrator.console",
+        "perceiver.config",
+    },
+    "orchestrator/rank": {
+        "orchestrator.rank",
+        "orchestrator.track",
+        "orchestrator.plan",
+        "orchestrator.errors",
+        "orchestrator.console",
+        "perceiver.config",
+    },
+}
+
+EXCEPTIONS = {
+    ("orchestrator/run/worker.py", "perceiver"),
+    ("orchestrator/plan/estimate.py", "perceiver"),
+    ("orchestrator/plan/identity.py", "perceiver.data.digest"),  # loads neither torch nor av
+}
+
+HOMES = {
+    "ray": ("orchestrator/run", "cluster"),
+    "mlflow": ("orchestrator/track", "orchestrator/rank"),
+    "torch": ("perceiver", "orchestrator/run/worker.py"),
+    "torchaudio": ("perceiver",),
+    "av": ("perceiver",),
+}
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def sources() -> Iterator[tuple[str, Path]]:
+    for package in ("perceiver", "orchestrator", "cluster"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield path.relative_to(ROOT).as_posix(), path
+
+
+def within(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def test_imports_between_our_packages_go_one_way() -> None:
+    broken = []
+    for name, path in sources():
+        rules = [allowed for folder, allowed in MAY_IMPORT.items() if name.startswith(f"{folder}/")]
+        for imported in imports(path):
+            ours = imported.split(".")[0] in ("perceiver", "orchestrator", "cluster")
+            excepted = any(name == file and within(imported, package) for file, package in EXCEPTIONS)
+            if ours and rules and not excepted and not any(within(imported, package) for package in rules[0]):
+                broken.append(f"{name} imports {imported}")
+    assert not broken, "\n".join(broken)
+
+
+def test_each_heavy_library_has_one_home() -> None:
+    broken = []
+    for name, path in sources():
+        for imported in imports(path):
+            homes = HOMES.get(imported.split(".")[0])
+            if homes and not any(name == home or name.startswith(f"{home}/") for home in homes):
+                broken.append(f"{name} imports {imported}")
+    assert not broken, "\n".join(broken)
