@@ -1,0 +1,124 @@
+"""Reads runs through MlflowClient: for tracking servers and every backend that can't be read directly."""
+
+import math
+import socket
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from orchestrator.errors import Unreachable
+from orchestrator.track.database import number, without_password
+from orchestrator.track.names import Tag
+from orchestrator.track.records import RunRecord, SweepRuns, SweepSummary, gather, summarise
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+_PATIENCE_SECONDS = 5
+_PAGE = 1000
+
+
+class Server:
+    """The same questions as `Database`, asked over MLflow's API."""
+
+    def __init__(self, tracking_uri: str, client: "MlflowClient") -> None:
+        self.tracking_uri = tracking_uri
+        self._client = client
+
+    def experiments(self) -> dict[str, str]:
+        """Name -> id of every experiment that was not deleted."""
+        found = _pages(lambda token: self._client.search_experiments(max_results=_PAGE, page_token=token))
+        return {experiment.name: experiment.experiment_id for experiment in found}
+
+    def sweep(self, name: str, params: bool, metrics: Collection[str] | None) -> SweepRuns | None:
+        """A sweep's runs, or None. The API always sends everything: `params` and `metrics` save nothing here."""
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is None or experiment.lifecycle_stage != "active":
+            return None
+        runs = self._search([experiment.experiment_id])
+        return gather(name, self.tracking_uri, experiment.experiment_id, runs)
+
+    def with_identity(self, identities: Collection[str]) -> list[RunRecord]:
+        """Runs of any sweep with one of these identities; a request for each, as the API has no OR."""
+        everywhere = list(self.experiments().values())
+        return [
+            run for identity in identities for run in self._search(everywhere, f"tags.`{Tag.IDENTITY}` = '{identity}'")
+        ]
+
+    def with_ids(self, run_ids: Sequence[str]) -> list[RunRecord]:
+        """These runs, as far as they were not deleted."""
+        runs = [self._client.get_run(run_id) for run_id in run_ids]
+        return [_record(run) for run in runs if run.info.lifecycle_stage == "active"]
+
+    def summaries(self) -> list[SweepSummary]:
+        """One line per sweep; experiments without runs of ours are left out."""
+        found = {
+            name: self._search([experiment_id], f"tags.`{Tag.ROLE}` != ''")
+            for name, experiment_id in self.experiments().items()
+        }
+        return [summarise(gather(name, self.tracking_uri, "", runs)) for name, runs in found.items() if runs]
+
+    def _search(self, experiment_ids: list[str], condition: str = "") -> list[RunRecord]:
+        # in the order of their start, so that runs created while we read can't shift a page
+        runs = _pages(
+            lambda token: self._client.search_runs(
+                experiment_ids, condition, max_results=_PAGE, order_by=["attributes.start_time ASC"], page_token=token
+            )
+        )
+        return [_record(run) for run in runs]
+
+
+@contextmanager
+def open_server(tracking_uri: str) -> Iterator[Server]:
+    """A client of the tracking server.
+
+    Raises:
+        Unreachable: nothing answers there, or it answers with an error.
+    """
+    shown = without_password(tracking_uri)
+    _check_answers(tracking_uri, shown)
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield Server(tracking_uri, MlflowClient(tracking_uri))
+    except MlflowException as error:
+        raise Unreachable(f"MLflow at {shown} can't be read: {str(error).splitlines()[0]}") from error
+
+
+def _check_answers(tracking_uri: str, shown: str) -> None:
+    """Fails within seconds where MlflowClient would try again for minutes."""
+    address = urlsplit(tracking_uri)
+    if address.scheme not in ("http", "https") or address.hostname is None:
+        return
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        socket.create_connection((address.hostname, port), timeout=_PATIENCE_SECONDS).close()
+    except OSError as error:
+        raise Unreachable(f"No MLflow server answers at {shown} ({error}). Is it running?") from error
+
+
+def _pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
+    token: str | None = None
+    while True:
+        page = ask(token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _record(run: "Run") -> RunRecord:
+    metrics = {key: number(value, math.isnan(value)) for key, value in run.data.metrics.items()}
+    return RunRecord(
+        run_id=run.info.run_id,
+        status=run.info.status,
+        start_time=run.info.start_time,
+        end_time=run.info.end_time,
+        artifact_uri=run.info.artifact_uri or "",
+        tags=dict(run.data.tags),
+        params=dict(run.data.params),
+        metrics=metrics,
+    )
