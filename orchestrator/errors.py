@@ -30,7 +30,7 @@ class UsageError(OrchestratorError):
 
 @dataclass(frozen=True, order=True)
 class Mistake:
-    """One mistake in a file: where it is (line and column count from 1; 0 where no place is known) and what is wrong."""
+    """One mistake in a file: where it is (line and column from 1; 0 where none is known) and what is wrong."""
 
     line: int
     column: int

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from perceiver.config import RunConfig
-from perceiver.data.audioset import ClassLabel
+from perceiver.data.audioset import LabelClass
 from perceiver.data.batch import BadClip, Batch
 from perceiver.data.dataset import DataSet
 from perceiver.data.loading import eval_batches
@@ -33,7 +33,7 @@ class Evaluation:
     """Files that were measured."""
     bad: list[BadClip]
     """Files that could not be read."""
-    classes: Sequence[ClassLabel]
+    classes: Sequence[LabelClass]
     """The data set's classes, in the order of the logits."""
 
     def per_class(self) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
@@ -60,21 +60,19 @@ def evaluate(
     was_training = model.training
     model.eval()
     views = _views(config)
-    sums = {view: np.zeros((len(data.clips), config.model.classes)) for view in views}
-    counts = np.zeros(len(data.clips))
+    sums = {view: np.zeros((len(data), config.model.classes)) for view in views}
+    counts = np.zeros(len(data))
     loss, clips, bad = 0.0, 0, []
     for batch in eval_batches(data, config, workers=data_workers):
         bad += batch.bad
-        if not batch.ids:
-            continue
         for view, kept in views.items():
             logits = _logits(model, batch.to(device), kept, config)
             if view == "":
-                loss += F.binary_cross_entropy_with_logits(logits, batch.labels.to(device)).item() * len(batch.ids)
+                loss += F.binary_cross_entropy_with_logits(logits, batch.labels.to(device)).item() * len(batch)
             scores = logits.sigmoid() if config.eval.average == "probabilities" else logits
             np.add.at(sums[view], batch.rows.numpy(), scores.double().cpu().numpy())
         np.add.at(counts, batch.rows.numpy(), 1)
-        clips += len(batch.ids)
+        clips += len(batch)
     model.train(was_training)
     return _evaluation(sums, counts, data, loss / max(clips, 1), bad)
 
@@ -101,7 +99,7 @@ def _evaluation(
     sums: dict[str, np.ndarray[Any, Any]], counts: np.ndarray[Any, Any], data: DataSet, loss: float, bad: list[BadClip]
 ) -> Evaluation:
     read = counts > 0
-    labels = data.labels()[read]
+    labels = data.label_matrix(np.flatnonzero(read).tolist())
     overall = scores_to_metrics(sums[""][read] / counts[read, None], labels)
     metrics = {
         "eval/mAP": overall.mAP,

@@ -6,7 +6,6 @@ progress.json       the config and the whole history of metrics with their time 
 MANIFEST.json       written last: sizes and sha256 of the others. A folder without a valid one is no checkpoint
 """
 
-import copy
 import hashlib
 import json
 import os
@@ -18,11 +17,12 @@ from typing import Any
 import torch
 from safetensors.torch import load_model, save_model
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from perceiver.config import RunConfig, determining, dump, parse
 from perceiver.errors import CheckpointError
 from perceiver.model.perceiver import Perceiver, build_model
-from perceiver.optim import build_optimizer
+from perceiver.optim import build_average, build_optimizer
 
 MANIFEST = "MANIFEST.json"
 WEIGHTS = "model.safetensors"
@@ -35,7 +35,7 @@ class TrainState:
     config: RunConfig
     model: Perceiver
     optimizer: torch.optim.Optimizer
-    average: Perceiver | None
+    average: AveragedModel | None
     """Moving average of the weights, with `train.ema`."""
     step: int = 0
     """Optimizer steps done."""
@@ -52,9 +52,7 @@ class TrainState:
         torch.manual_seed(config.train.seed)
         model = build_model(config.model).to(device)
         model.checkpoint_activations(config.train.activation_checkpointing)
-        average = None
-        if config.train.ema is not None:
-            average = copy.deepcopy(model).requires_grad_(False)
+        average = None if config.train.ema is None else build_average(model, config.train.ema)
         return cls(config, model, build_optimizer(model, config.train), average)
 
     @classmethod
@@ -70,9 +68,10 @@ class TrainState:
             raise CheckpointError(f"the checkpoint {folder} was made with another config")
         state = cls.start(config, device)
         saved = torch.load(folder / "state.pt", map_location=device, weights_only=True)
-        load_model(state.average or state.model, folder / WEIGHTS, device=str(device))
+        load_model(state.eval_model, folder / WEIGHTS, device=str(device))
         if state.average is not None:
             state.model.load_state_dict(saved["weights"])
+            state.average.n_averaged.fill_(saved["step"])
         state.optimizer.load_state_dict(saved["optimizer"])
         torch.set_rng_state(saved["random"].cpu())
         state.step, state.seconds, state.history = saved["step"], saved["seconds"], progress["history"]
@@ -81,16 +80,12 @@ class TrainState:
     @property
     def eval_model(self) -> nn.Module:
         """The model that is evaluated and shipped."""
-        return self.average or self.model
+        return self.model if self.average is None else self.average.module
 
-    @torch.no_grad()
     def update_average(self) -> None:
         """Moves the averaged weights towards the model's, after each step."""
-        if self.average is None:
-            return
-        weight = 1 - self.config.train.ema  # type: ignore[operator]
-        for mean, value in zip(self.average.parameters(), self.model.parameters(), strict=True):
-            mean.lerp_(value, weight)
+        if self.average is not None:
+            self.average.update_parameters(self.model)
 
     def record(self, clips: int, metrics: dict[str, float]) -> None:
         """Adds a report to the history, with the time that it keeps in every replay."""

@@ -23,11 +23,11 @@ from perceiver.config import RunConfig
 from perceiver.data.audioset import DataSource
 from perceiver.data.augment import augment
 from perceiver.data.batch import BadClip, Batch
-from perceiver.data.dataset import DataSet, open_data
+from perceiver.data.dataset import open_data
 from perceiver.data.loading import train_batches
 from perceiver.errors import NumericError
 from perceiver.evaluate import Evaluation, evaluate
-from perceiver.optim import learning_rate
+from perceiver.optim import learning_rate, set_learning_rate
 from perceiver.state import TrainState
 
 REPORTS = 50
@@ -73,7 +73,7 @@ def train(
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     train_set, eval_set = open_data(data, config, "train"), open_data(data, config, "eval")
-    total = total_steps(config, len(train_set.clips))
+    total = total_steps(config, len(train_set))
     evaluations, reports = _spread(total, config.eval.times), _spread(total, REPORTS)
     state = TrainState.start(config, device) if resume is None else TrainState.load(resume, config, device)
     state.total = total
@@ -84,7 +84,7 @@ def train(
     beat = time.monotonic()
 
     while state.step < total:
-        _set_learning_rate(state.optimizer, learning_rate(state.step, total, config.train))
+        set_learning_rate(state.optimizer, learning_rate(state.step, total, config.train))
         began = time.monotonic()
         batch = next(batches)
         losses.add(_step(model, state, batch, config, device), batch.ids)
@@ -119,7 +119,7 @@ def _step(
     model: torch.nn.Module, state: TrainState, batch: Batch, config: RunConfig, device: torch.device
 ) -> torch.Tensor:
     """One optimizer step over the batch, in micro-batches; returns the mean loss, still on the device."""
-    size = config.train.micro_batch or len(batch.ids)
+    size = config.train.micro_batch or len(batch)
     total = torch.zeros((), device=device)
     state.model.train()
     state.optimizer.zero_grad(set_to_none=True)
@@ -130,7 +130,7 @@ def _step(
                 example.inputs, present=example.present, blank=config.train.dropout_of, mel_mask=example.mel_mask
             )
         loss = F.binary_cross_entropy_with_logits(logits.float(), example.labels)
-        share = len(part.ids) / len(batch.ids)
+        share = len(part) / len(batch)
         (loss * share).backward()
         total += loss.detach() * share
     if config.train.clip_norm is not None:
@@ -185,11 +185,6 @@ def _costs(state: TrainState, device: torch.device) -> dict[str, float]:
         "cost/gpu_hours": hours if device.type == "cuda" else 0.0,
         "cost/peak_memory_bytes": peak,
     }
-
-
-def _set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
 
 
 def _spread(total: int, times: int) -> set[int]:

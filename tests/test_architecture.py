@@ -6,27 +6,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
+LIGHT = {"perceiver.config", "perceiver.errors", "perceiver.wording"}
+LEAVES = {"orchestrator.errors", "orchestrator.console"}
+
 MAY_IMPORT = {
     "perceiver": {"perceiver"},
     "cluster": {"cluster"},
-    "orchestrator/plan": {"orchestrator.plan", "orchestrator.errors", "orchestrator.console", "perceiver.config"},
-    "orchestrator/track": {"orchestrator.track", "orchestrator.plan", "orchestrator.errors", "perceiver.config"},
-    "orchestrator/run": {
-        "orchestrator.run",
-        "orchestrator.track",
-        "orchestrator.plan",
-        "orchestrator.errors",
-        "orchestrator.console",
-        "perceiver.config",
-    },
-    "orchestrator/rank": {
-        "orchestrator.rank",
-        "orchestrator.track",
-        "orchestrator.plan",
-        "orchestrator.errors",
-        "orchestrator.console",
-        "perceiver.config",
-    },
+    "orchestrator/plan": {"orchestrator.plan", *LEAVES, *LIGHT},
+    "orchestrator/track": {"orchestrator.track", "orchestrator.plan", *LEAVES, *LIGHT},
+    "orchestrator/run": {"orchestrator.run", "orchestrator.track", "orchestrator.plan", *LEAVES, *LIGHT},
+    "orchestrator/rank": {"orchestrator.rank", "orchestrator.track", "orchestrator.plan", *LEAVES, *LIGHT},
 }
 
 EXCEPTIONS = {

@@ -144,7 +144,7 @@ class _Trial:
         return news
 
     def _write_artifacts(self, progress: Progress) -> None:
-        """Leaves what people look at: AP of every class, the clips that could not be read, attention maps at the end."""
+        """Leaves what people look at: AP of every class, unreadable clips, attention maps at the end."""
         if progress.bad_clips:
             rows = [(clip.id, clip.path, clip.reason, clip.message) for clip in progress.bad_clips]
             self._write_csv("bad_clips.csv", ("id", "file", "reason", "message"), rows)
