@@ -11,7 +11,6 @@ description says "not in the paper". Fields marked `speed_only` change how fast 
 beyond rounding, and are left out of a trial's identity.
 """
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from perceiver.errors import ConfigError, ConfigMistake
+from perceiver.wording import in_words, nearest
 
 SPEED_ONLY = {"speed_only": True}
 
@@ -401,7 +401,7 @@ def parse(nested: Mapping[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(nested)
     except ValidationError as error:
-        raise ConfigError([_mistake(item, nested) for item in error.errors()]) from None
+        raise ConfigError([_mistake(item) for item in error.errors()]) from None
 
 
 def load(path: str | Path) -> RunConfig:
@@ -439,7 +439,7 @@ def with_changes(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
         ConfigError: unknown keys (with the nearest valid one) and invalid values, all of them.
     """
     nested = dump(config)
-    mistakes = [ConfigMistake(key, *_unknown(key), value=value) for key, value in changes.items() if key not in _KEYS]
+    mistakes = [_unknown(key) for key in changes if key not in _KEYS]
     for key, value in changes.items():
         if key in _KEYS:
             _set(nested, key.split("."), value)
@@ -459,8 +459,7 @@ def all_keys() -> dict[str, Any]:
 
 def nearest_key(key: str) -> str | None:
     """The valid key that is spelled most like this one."""
-    matches = difflib.get_close_matches(key, _KEYS, n=1, cutoff=0.0)
-    return matches[0] if matches else None
+    return nearest(key, _KEYS)
 
 
 def determining(config: RunConfig) -> dict[str, Any]:
@@ -494,15 +493,13 @@ def _set(nested: dict[str, Any], path: list[str], value: Any) -> None:
     nested[last] = value
 
 
-def _unknown(key: str) -> tuple[str, str | None]:
-    return "is not a key of the configuration", nearest_key(key)
+def _unknown(key: str) -> ConfigMistake:
+    return ConfigMistake(key, "not a key of the configuration", nearest_key(key))
 
 
-def _mistake(item: Any, nested: Mapping[str, Any]) -> ConfigMistake:
-    """A pydantic error in the user's words."""
-    key = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
-        return ConfigMistake(key, *_unknown(key), value=item["input"])
-    if item["type"] == "value_error":
-        return ConfigMistake(key, str(item["ctx"]["error"]))
-    return ConfigMistake(key, item["msg"][0].lower() + item["msg"][1:], value=item["input"])
+def _mistake(error: Mapping[str, Any]) -> ConfigMistake:
+    """A pydantic error in the user's words; a rule between several keys names them itself."""
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return _unknown(key)
+    return ConfigMistake("" if error["type"] == "value_error" else key, in_words(error))

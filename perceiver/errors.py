@@ -10,9 +10,6 @@ PerceiverError
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-_ABSENT = object()
 
 
 class PerceiverError(Exception):
@@ -21,17 +18,16 @@ class PerceiverError(Exception):
 
 @dataclass(frozen=True)
 class ConfigMistake:
-    """One mistake: the dotted key (empty for the whole file), what is wrong, the nearest valid name, the value."""
+    """One mistake: the dotted key (empty for a rule between several keys), what is wrong, the nearest valid name."""
 
     key: str
     problem: str
     nearest: str | None = None
-    value: Any = _ABSENT
 
     def __str__(self) -> str:
-        value = "" if self.value is _ABSENT or self.nearest else f", got {self.value!r}"
+        key = f"{self.key}: " if self.key else ""
         nearest = f". Nearest: {self.nearest}" if self.nearest else ""
-        return f"{self.key} {self.problem}{value}{nearest}".strip()
+        return f"{key}{self.problem}{nearest}"
 
 
 class ConfigError(PerceiverError):

@@ -1,0 +1,46 @@
+"""What a plan can know of data sets: their digests and sizes, where they can be seen from here."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.errors import OrchestratorError
+from orchestrator.plan.site import Site
+
+
+@dataclass(frozen=True)
+class DataSeen:
+    """Data set name -> its description, or why there is none."""
+
+    descriptions: Mapping[str, Any] = field(default_factory=dict)
+    """`perceiver.data.digest.DataDescription` of each set that can be seen."""
+    problems: Mapping[str, str] = field(default_factory=dict)
+    """Why a set can't be seen from here."""
+
+    def digest(self, name: str) -> str | None:
+        """The set's digest; None where it can't be seen."""
+        return self.descriptions[name].digest if name in self.descriptions else None
+
+    def train_clips(self, name: str) -> int | None:
+        """Training clips of the set; None where it can't be seen."""
+        return self.descriptions[name].train_clips if name in self.descriptions else None
+
+    def eval_clips(self, name: str) -> int | None:
+        """Evaluation clips of the set; None where it can't be seen."""
+        return self.descriptions[name].eval_clips if name in self.descriptions else None
+
+
+def look_at(site: Site, names: Iterable[str]) -> DataSeen:
+    """Describes the data sets as they lie at the site; one that can't be seen from here is a problem, not an error."""
+    from perceiver.data.audioset import DataSource
+    from perceiver.data.digest import describe
+
+    descriptions, problems = {}, {}
+    for name in sorted(names):
+        try:
+            descriptions[name] = describe(DataSource(**site.data_source(name)))
+        except OrchestratorError as error:
+            problems[name] = str(error)
+        except Exception as error:  # another storage may raise anything; a plan goes on without
+            problems[name] = f"data set {name} can't be seen from here: {error}"
+    return DataSeen(descriptions, problems)

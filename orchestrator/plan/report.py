@@ -1,0 +1,166 @@
+"""A plan as people and programs read it: every configuration, what it costs, where its trials stand, the totals."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from orchestrator.console import Column, print_table
+from orchestrator.plan.estimate import Cost
+from orchestrator.plan.planner import Configuration, Plan, TrialState
+from orchestrator.plan.quantity import gibibytes, short
+from perceiver.config import dump
+
+States = Mapping[str, TrialState]
+
+_DONE = ("finished", "reusable")
+
+
+def print_plan(plan: Plan, states: States | None = None) -> None:
+    """Prints the question, a row for each configuration, the totals, and what the figures rest on."""
+    states = states or {}
+    for line in heading(plan):
+        print(line)
+    print()
+    gpu = "GPU" if plan.site.resources.gpus else "worker"
+    columns = [
+        Column("configuration"),
+        Column("seeds", right=True),
+        Column("params", right=True),
+        Column("GFLOP/clip", right=True),
+        Column(f"memory/{gpu}", right=True),
+        Column(f"{gpu}-hours", right=True),
+        Column("$", right=True),
+        Column("state"),
+    ]
+    print_table(columns, [_row(each, states) for each in plan.configurations])
+    print()
+    for line in summary(plan, states):
+        print(f"  {line}")
+
+
+def heading(plan: Plan) -> list[str]:
+    """The sweep and its question; the baseline, the score, the data."""
+    sweep = plan.sweep
+    better = "higher" if sweep.score.goal == "maximize" else "lower"
+    name = sweep.baseline.data.set
+    description = plan.data.descriptions.get(name)
+    seen = (
+        f"{description.train_clips:,} + {description.eval_clips:,} clips, digest {description.digest[:8]}"
+        if description
+        else "not seen from here"
+    )
+    return [
+        f"{sweep.name}   {sweep.question}".rstrip(),
+        f"baseline {sweep.base}   score {sweep.score.metric} ({better} is better)   data {name} {seen}",
+    ]
+
+
+def summary(plan: Plan, states: States) -> list[str]:
+    """Totals, what they are estimated from, and every limit that the plan breaks."""
+    totals = plan.totals
+    parts = [_trial_counts(plan, states)]
+    if totals.gpu_hours is not None:
+        parts.append(f"{_hours(totals.gpu_hours)} {'GPU' if plan.site.resources.gpus else 'worker'}-hours")
+    if totals.dollars is not None:
+        parts.append(f"${totals.dollars:,.0f}")
+    if totals.seconds is not None:
+        parts.append(f"{_duration(totals.seconds)} at {totals.side_by_side} trials side by side")
+    parts.append(f"{gibibytes(totals.storage)} of checkpoints")
+    lines = ["     ".join(parts), totals.basis]
+    if plan.to_propose:
+        lines.append(f"and {plan.to_propose} configurations that {plan.sweep.vary.by} proposes from the results")
+    lines += [f"! {problem}" for problem in plan.data.problems.values()]
+    return lines
+
+
+def plan_as_json(plan: Plan, states: States) -> dict[str, Any]:
+    """The plan as plain data: trials, configurations, totals."""
+    return {
+        "sweep": plan.sweep.name,
+        "question": plan.sweep.question,
+        "source": plan.sweep.source,
+        "site": plan.site.name,
+        "score": plan.sweep.score.model_dump(),
+        "code_digest": plan.code_digest,
+        "data": {name: asdict(seen) for name, seen in plan.data.descriptions.items()},
+        "trials": [
+            {
+                "id": trial.id,
+                "identity": trial.identity,
+                "configuration": trial.configuration,
+                "role": trial.role,
+                "factors": trial.factors,
+                "seed": trial.seed,
+                "state": str(states.get(trial.id, "new")),
+                "progress": states[trial.id].progress if trial.id in states else 0.0,
+                "config": dump(trial.config),
+            }
+            for trial in plan.trials
+        ],
+        "configurations": [
+            {
+                "configuration": each.label,
+                "changes": each.changes,
+                "trials": [trial.id for trial in each.trials],
+                "cost": asdict(each.cost),
+            }
+            for each in plan.configurations
+        ],
+        "totals": asdict(plan.totals) | {"to_propose": plan.to_propose},
+        "problems": list(plan.data.problems.values()),
+    }
+
+
+def _row(each: Configuration, states: States) -> list[str]:
+    count = len(each.trials)
+    return [
+        each.label,
+        str(count),
+        short(each.cost.parameters),
+        f"{each.cost.flops / 1e9:,.4g}",
+        gibibytes(each.cost.memory),
+        *_money(each.cost, count),
+        _state(each, states),
+    ]
+
+
+def _money(cost: Cost, count: int) -> list[str]:
+    hours = "-" if cost.gpu_hours is None else _hours(cost.gpu_hours * count)
+    dollars = "-" if cost.dollars is None else f"{cost.dollars * count:,.0f}"
+    return [hours, dollars]
+
+
+def _state(each: Configuration, states: States) -> str:
+    counts = Counter(str(states.get(trial.id, "new")) for trial in each.trials)
+    if len(counts) == 1:
+        (text,) = counts
+        return text if text == "new" or len(each.trials) == 1 else f"{text} ({len(each.trials)})"
+    return ", ".join(f"{count} {text}" for text, count in counts.items())
+
+
+def _trial_counts(plan: Plan, states: States) -> str:
+    there = [trial for trial in plan.trials if trial.id in states and states[trial.id].state in _DONE]
+    begun = [
+        trial
+        for trial in plan.trials
+        if trial.id in states and states[trial.id].state not in _DONE and states[trial.id].progress > 0
+    ]
+    left = len(plan.trials) - len(there) - len(begun)
+    total = f"{len(plan.trials):,} trial{'s' if len(plan.trials) != 1 else ''}"
+    parts = [f"{left:,} to run"] if left or not plan.trials else []
+    parts += [f"{len(begun):,} to finish"] if begun else []
+    parts += [f"{len(there):,} already there"] if there else []
+    return f"{total}: {', '.join(parts)}" if begun or there else total
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, seconds):.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:,.0f} h" if seconds < 72 * 3600 else f"{seconds / 86400:,.0f} days"

@@ -1,0 +1,117 @@
+"""The space that factors span: what type a key has, which factors exist together, how a level is drawn."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from orchestrator.plan.vary import Condition, Range
+from perceiver.config import RunConfig, Section, all_keys, flatten
+
+Factors = Mapping[str, Sequence[Any] | Range]
+
+
+def type_of(key: str) -> Any:
+    """The type of a key's values, null aside: int, float, bool, str, tuple, or a Section for a part."""
+    annotation = all_keys()[key].annotation
+    while get_origin(annotation) in (Union, UnionType) or hasattr(annotation, "__metadata__"):
+        options = [option for option in get_args(annotation) if option is not type(None)]
+        annotation = options[0]
+    if get_origin(annotation) is tuple:
+        return tuple
+    return annotation if isinstance(annotation, type) else type(get_args(annotation)[0])  # a Literal's choices
+
+
+def is_part(key: str) -> bool:
+    """Whether the key is a part with keys of its own."""
+    kind = type_of(key)
+    return isinstance(kind, type) and issubclass(kind, Section)
+
+
+@dataclass(frozen=True)
+class Space:
+    """Factors with the conditions under which they exist, seen from a baseline."""
+
+    baseline: RunConfig
+    factors: Factors
+    where: Sequence[Condition] = ()
+    values: dict[str, Any] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", flatten(self.baseline))
+
+    def value(self, key: str, chosen: Mapping[str, Any]) -> Any:
+        """The level that a key has in a point; `{}` stands for a part that is there."""
+        return chosen[key] if key in chosen else self.values.get(key, {})
+
+    def needs(self, key: str) -> dict[str, list[Any]]:
+        """The conditions of a factor: other key -> levels that it may have."""
+        return {
+            other: levels if isinstance(levels, list) else [levels]
+            for condition in self.where
+            if condition.factor == key
+            for other, levels in condition.when.items()
+        }
+
+    def is_active(self, key: str, chosen: Mapping[str, Any]) -> bool:
+        """Whether the factor exists in a point: its conditions hold, and no part around it is switched off."""
+        parts = key.split(".")
+        around = [".".join(parts[:count]) for count in range(1, len(parts))]
+        if any(part in chosen and chosen[part] is None for part in around):
+            return False
+        return all(
+            self.value(other, chosen) in levels and (other not in self.factors or self.is_active(other, chosen))
+            for other, levels in self.needs(key).items()
+        )
+
+    def requirements(self, key: str) -> dict[str, Any]:
+        """The fewest changes to the baseline under which the factor exists."""
+        changes: dict[str, Any] = {}
+        for other, levels in self.needs(key).items():
+            changes |= self.requirements(other)
+            if self.value(other, {}) not in levels:
+                changes[other] = levels[0]
+        return changes
+
+    def ordered(self) -> list[str]:
+        """The factors with each after those that its conditions name, else as written; a cycle keeps its order."""
+        done: list[str] = []
+
+        def add(key: str, path: tuple[str, ...]) -> None:
+            for other in self.needs(key):
+                if other in self.factors and other not in (*path, *done):
+                    add(other, (*path, other))
+            if key not in done:
+                done.append(key)
+
+        for key in self.factors:
+            add(key, (key,))
+        return done
+
+    def cycle(self, key: str, path: tuple[str, ...] = ()) -> tuple[str, ...] | None:
+        """The way along conditions from a factor back to itself, where there is one."""
+        if key in path:
+            return (*path, key) if key == path[0] else None
+        found = (self.cycle(other, (*path, key)) for other in self.needs(key))
+        return next((way for way in found if way), None)
+
+
+def level_at(factor: Sequence[Any] | Range, unit: float, whole: bool) -> Any:
+    """The level at `unit` in [0, 1) of a list or range; numbers of a range have 4 significant digits."""
+    if not isinstance(factor, Range):
+        return factor[int(unit * len(factor))]
+    low, high = factor.low, factor.high
+    if factor.step is not None:
+        count = int((high - low) / factor.step + 1e-9) + 1
+        level = low + factor.step * int(unit * count)
+    elif factor.scale == "log" and whole:
+        level = round(math.exp(math.log(low - 0.5) + unit * math.log((high + 0.5) / (low - 0.5))))
+    elif factor.scale == "log":
+        level = low * (high / low) ** unit
+    elif whole:
+        level = low + int(unit * (high - low + 1))
+    else:
+        level = low + unit * (high - low)
+    level = min(max(level, low), high)
+    return round(level) if whole else float(f"{level:.4g}")

@@ -1,0 +1,208 @@
+"""A sweep file: one question as YAML in, a checked `Sweep` out, or all of the file's mistakes at once.
+
+    sweep = load_sweep("sweeps/video_dropout.yaml")
+    sweep.baseline.train.video_dropout        # 0.3
+
+`SweepFile` is the file's form (and the source of its JSON Schema), `Sweep` is what it means: the base is read, the
+changes are in it, every factor and level is one that the configuration has. `planner.py` makes trials of it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+
+from orchestrator.errors import SpecError
+from orchestrator.plan import document as files
+from orchestrator.plan.bases import load_base
+from orchestrator.plan.changes import apply
+from orchestrator.plan.check import Checker
+from orchestrator.plan.document import Document
+from orchestrator.plan.quantity import Quantity
+from orchestrator.plan.vary import Part, Vary
+from perceiver.config import RunConfig
+
+Promoted = Callable[[str], RunConfig]
+
+
+class Score(Part):
+    """The metric that ranks."""
+
+    metric: str = "eval/mAP"
+    """Name of a metric, such as eval/mAP, eval/AUC, eval/loss, cost/gpu_hours."""
+    goal: Literal["maximize", "minimize"] = "maximize"
+    """Which end is better."""
+
+
+class Limits(Part):
+    """What no trial, or the whole sweep, may exceed; a plan beyond them is infeasible."""
+
+    parameters: Quantity | None = None
+    """Parameters of a model: 150M."""
+    flops: Quantity | None = None
+    """FLOPs of one clip's forward pass: 200G."""
+    memory_per_gpu: Quantity | None = None
+    """Estimated peak memory of one worker: 70GiB."""
+    gpu_hours: Quantity | None = None
+    """GPU-hours of all trials together."""
+    dollars: Quantity | None = None
+    """Dollars of all trials together."""
+
+
+class StopEarly(Part):
+    """Ends trials that fall behind. The unit is evaluations: a trial has `eval.times` of them."""
+
+    rule: Literal["asha", "hyperband", "median"]
+    """asha and hyperband compare at rungs and keep the best; median stops what is below the others' median."""
+    grace: Annotated[int, Field(ge=1)] = 1
+    """Evaluations that every trial may make."""
+    reduction: Annotated[int, Field(ge=2, le=16)] = 3
+    """One in so many goes on from a rung to the next; rungs lie at grace x reduction^n."""
+
+
+def _seeds(value: Any) -> tuple[int, ...]:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not 1 <= value <= 1000:
+            raise ValueError(f"expected 1 to 1000 seeds, got {value}")
+        return tuple(range(value))
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError(f"expected a whole number or a list of them, got {files.shown(value)}")
+    for seed in value:
+        if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
+            raise ValueError(f"expected a list of whole numbers from 0 to 2147483647, got {files.shown(seed)} in it")
+    if len(set(value)) < len(value):
+        raise ValueError(f"a seed is in the list twice: {files.shown(list(value))}")
+    return tuple(value)
+
+
+_SEEDS_SCHEMA = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1, "maximum": 1000},
+        {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True},
+    ]
+}
+
+
+class SweepFile(Part):
+    """A sweep: one question, a baseline, the factors that vary, how they are combined, how many seeds."""
+
+    sweep: Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$")]
+    """Its name: small letters, digits, - and _. The MLflow experiment and the folder on storage have it."""
+    question: str = ""
+    """What the sweep is to answer, in a sentence."""
+    base: str
+    """A name in sweeps/base, a path relative to this file, or promoted:<registered model>."""
+    set: dict[str, Any] = {}
+    """Changes to the base that make the baseline: dotted key -> value."""
+    score: Score | Annotated[list[Score], Field(min_length=1)] = Score()
+    """The metric that ranks; a list of them for nsga2, the first one ranks the board."""
+    vary: Vary
+    """The factors and how they are combined."""
+    seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds), WithJsonSchema(_SEEDS_SCHEMA)] = (0,)
+    """How many replicates of each configuration (seeds 0, 1, ...), or the list of their seeds."""
+    limits: Limits = Limits()
+    """What trials may not exceed."""
+    stop_early: StopEarly | None = None
+    """A rule that ends trials which fall behind."""
+    replicate_top: Annotated[int, Field(ge=1)] = 5
+    """Adaptive search: each proposal runs with one seed; so many leaders then run with all of them."""
+    warm_start: list[str] = []
+    """Adaptive search: names of earlier sweeps whose results start it."""
+    final: dict[str, Any] = {}
+    """Changes that `sweep promote` makes to the winner for its final run, such as {train.epochs: 100}."""
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "SweepFile":
+        adaptive = self.vary.by in ("tpe", "gp", "nsga2")
+        if self.warm_start and not adaptive:
+            raise ValueError(f"warm_start is for adaptive search (tpe, gp, nsga2), and this sweep is {self.vary.by}")
+        if isinstance(self.score, list) and len(self.score) > 1 and self.vary.by != "nsga2":
+            raise ValueError(f"several scores need by: nsga2, and this sweep is {self.vary.by}")
+        return self
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One question, checked and ready to plan."""
+
+    name: str
+    question: str
+    base: str
+    baseline: RunConfig
+    scores: tuple[Score, ...]
+    vary: Vary
+    seeds: tuple[int, ...]
+    limits: Limits
+    stop_early: StopEarly | None
+    replicate_top: int
+    warm_start: tuple[str, ...]
+    final: dict[str, Any]
+    document: Document = field(repr=False, compare=False)
+
+    @property
+    def score(self) -> Score:
+        """The score that ranks."""
+        return self.scores[0]
+
+    @property
+    def source(self) -> str:
+        """The file that it came from."""
+        return self.document.source
+
+    @property
+    def final_config(self) -> Callable[[RunConfig], RunConfig]:
+        """Turns a winner's config into its final run's."""
+        return lambda winner: apply(winner, self.final)
+
+
+def load_sweep(
+    path: str | Path, overrides: Mapping[str, Any] | None = None, resolve_promoted: Promoted | None = None
+) -> Sweep:
+    """The sweep in a YAML file.
+
+    Args:
+        path: the file.
+        overrides: `--set`: dotted keys of the configuration, or of the sweep file (`seeds`, `vary.trials`), tried in
+            place of what the file says and never stored.
+        resolve_promoted: the config of a registered model's champion, for `base: promoted:<model>`.
+
+    Raises:
+        SpecError: with every mistake in the file, each with its line.
+    """
+    return _sweep(files.read(path), overrides or {}, resolve_promoted)
+
+
+def parse_sweep(text: str, source: str = "sweep", overrides: Mapping[str, Any] | None = None) -> Sweep:
+    """The sweep in a YAML text; `source` names it in messages, and its folder is where relative bases start."""
+    return _sweep(files.parse(text, source), overrides or {}, None)
+
+
+def _sweep(document: Document, overrides: Mapping[str, Any], resolve_promoted: Promoted | None) -> Sweep:
+    document = files.overridden(document, overrides, tuple(SweepFile.model_fields), into="set")
+    form: SweepFile = files.validate(document, SweepFile)
+    base = load_base(form.base, document, resolve_promoted)
+    checker = Checker(document, base)
+    baseline = checker.changed(form.set, ("set",))
+    checker.check_score(form.score if isinstance(form.score, list) else [form.score], baseline)
+    checker.check_vary(form.vary, baseline)
+    checker.check_final(form.final, baseline)
+    checker.check_stop_early(form.stop_early, baseline)
+    if checker.mistakes:
+        raise SpecError(document.source, checker.mistakes)
+    return Sweep(
+        name=form.sweep,
+        question=form.question,
+        base=form.base,
+        baseline=baseline,
+        scores=tuple(form.score) if isinstance(form.score, list) else (form.score,),
+        vary=form.vary,
+        seeds=form.seeds,
+        limits=form.limits,
+        stop_early=form.stop_early,
+        replicate_top=form.replicate_top,
+        warm_start=tuple(form.warm_start),
+        final=form.final,
+        document=document,
+    )
