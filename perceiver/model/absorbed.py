@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from perceiver.model.precision import as_given
 from perceiver.model.tokens import Tokens, stretch_of
 
 _ALIGNMENT = 8
@@ -120,13 +121,14 @@ class _Attend(torch.autograd.Function):
         queries, features = tensors[: len(widths)], tensors[len(widths) : 2 * len(widths)]
         ctx.widths = widths
         ctx.save_for_backward(*tensors)
-        weights = _products(queries, features).softmax(-1)
-        return tuple(part @ f for part, f in zip(_split(weights, features), features, strict=True))
+        with as_given(queries[0]):
+            weights = _products(queries, features).softmax(-1)
+            return tuple(part @ f for part, f in zip(_split(weights, features), features, strict=True))
 
     @staticmethod
     def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        count = len(ctx.widths)
-        queries, features, _, scales = (ctx.saved_tensors[i * count : (i + 1) * count] for i in range(4))
+        count, saved = len(ctx.widths), ctx.saved_tensors  # read once: checkpointing computes them anew at every look
+        queries, features, scales = saved[:count], saved[count : 2 * count], saved[3 * count :]
         scores, grad_weights = _products(queries, features), _products(grads, features)
         weights = scores.softmax(-1)
         grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)

@@ -5,6 +5,7 @@ import torchaudio
 from torch import Tensor, nn
 
 from perceiver.config import AudioInput
+from perceiver.model.precision import as_given
 
 LOG_OFFSET = 1e-6
 """Added before the logarithm, so that silence is finite."""
@@ -34,7 +35,7 @@ class LogMel(nn.Module):
         frames = config.grid[0]
         padding = max(0, (frames - 1) * config.mel_hop + config.mel_window - config.samples)
         # In low precision quiet bins would drown in the rounding of loud ones, and there is no FFT for it.
-        with torch.autocast(audio.device.type, enabled=False):
+        with as_given(audio):
             magnitudes = torchaudio.functional.spectrogram(
                 nn.functional.pad(audio.to(self.window.dtype), (0, padding)),
                 pad=0,

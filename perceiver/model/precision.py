@@ -1,0 +1,12 @@
+"""Where autocast must not choose the data types."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+
+def as_given(tensor: Tensor) -> AbstractContextManager[object]:
+    """A context in which operations keep the types of their arguments. The meta device knows no autocast to switch off."""
+    device = tensor.device.type
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
