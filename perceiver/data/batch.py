@@ -1,0 +1,64 @@
+"""A batch of clips as it goes from the loader over augmentation to the model."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class BadClip(NamedTuple):
+    """A clip that could not be read: its id and path, the reason's class, and the whole message."""
+
+    id: str
+    path: str
+    reason: str
+    message: str
+
+
+@dataclass
+class Batch:
+    """B clips. Legend: T frames, H = W pixels, S samples, K classes.
+
+    inputs   video uint8 (B, T, H, W, 3), audio float32 (B, S) in [-1, 1]; zeros where a clip lacks the modality
+    present  video, audio: bool (B,), whether the clip has that modality
+    labels   float32 (B, K)          ids     B ids             rows    int64 (B,), index in `data.clips`
+    seeds    int64 (B,), on the CPU: what augmentation draws from         aspect  float32 (B,), width / height as shown
+    padded   clips shorter than they should be                 bad     clips found unreadable since the last batch
+    """
+
+    inputs: dict[str, Tensor]
+    present: dict[str, Tensor]
+    labels: Tensor
+    ids: list[str]
+    rows: Tensor
+    seeds: Tensor
+    aspect: Tensor
+    padded: int = 0
+    bad: list[BadClip] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The batch with inputs, presence and labels on a device; what only the CPU needs stays there."""
+        inputs = {name: value.to(device, non_blocking=True) for name, value in self.inputs.items()}
+        present = {name: value.to(device, non_blocking=True) for name, value in self.present.items()}
+        return replace(self, inputs=inputs, present=present, labels=self.labels.to(device, non_blocking=True))
+
+    def split(self, size: int) -> Iterator["Batch"]:
+        """Consecutive batches of at most `size` clips; `bad` and `padded` go with the first."""
+        for first in range(0, len(self), size):
+            part = slice(first, first + size)
+            yield Batch(
+                {name: value[part] for name, value in self.inputs.items()},
+                {name: value[part] for name, value in self.present.items()},
+                self.labels[part],
+                self.ids[part],
+                self.rows[part],
+                self.seeds[part],
+                self.aspect[part],
+                self.padded if first == 0 else 0,
+                self.bad if first == 0 else [],
+            )

@@ -1,0 +1,147 @@
+"""Files on this machine or at any fsspec URL: list a folder, read a file, try again when storage fails now and then.
+
+Plain paths never import fsspec, so that a plan over a local folder starts at once.
+"""
+
+import io
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO, TypeVar
+
+from perceiver.errors import DataError
+
+T = TypeVar("T")
+
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+_WAITS = (0.2, 0.5, 1.0, 2.0, 4.0)
+"""Seconds between attempts: long enough for a busy server, short enough that a dead one is reported within ten."""
+
+_WHOLE = 32 * 2**20
+"""Bytes up to which a remote file is fetched in one request; ten seconds of video are one or two million."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file's path or URL, and its size in bytes."""
+
+    path: str
+    size: int
+
+    @property
+    def name(self) -> str:
+        return self.path.rsplit("/", 1)[-1]
+
+
+def is_local(url: str) -> bool:
+    """Whether this is a path or file:// URL of this machine."""
+    return "://" not in url or url.startswith("file://")
+
+
+def local_path(url: str) -> str:
+    """The plain path of a local URL."""
+    return url.removeprefix("file://")
+
+
+def join(folder: str, *names: str) -> str:
+    """The path or URL of something below a folder."""
+    return "/".join([folder.rstrip("/"), *names])
+
+
+def parent(url: str) -> str:
+    """The folder that holds this one."""
+    return os.path.dirname(os.path.abspath(local_path(url))) if is_local(url) else url.rstrip("/").rsplit("/", 1)[0]
+
+
+def list_files(folder: str) -> list[File]:
+    """All files below a folder, at any depth, sorted by path.
+
+    Raises:
+        DataError: the folder is not there or can't be listed.
+    """
+    files = _walk(local_path(folder)) if is_local(folder) else with_retries(lambda: list(_find(folder)), folder)
+    listed = sorted(files, key=lambda file: file.path)
+    if not listed:
+        raise DataError(f"{folder} is not there or holds no file")
+    return listed
+
+
+def read_bytes(url: str) -> bytes:
+    """The whole of a file.
+
+    Raises:
+        FileNotFoundError, PermissionError: at once.
+        DataError: storage failed on every attempt.
+    """
+
+    def read() -> bytes:
+        if is_local(url):
+            with open(local_path(url), "rb") as file:
+                return file.read()
+        filesystem, path = _filesystem(url)
+        return bytes(filesystem.cat_file(path))
+
+    return with_retries(read, url)
+
+
+def open_media(url: str) -> str | BinaryIO:
+    """What PyAV opens: a plain path, or a remote file: read whole where it is small, in blocks where it is large.
+
+    Raises:
+        FileNotFoundError, PermissionError: at once.
+        DataError: storage failed on every attempt.
+    """
+    if is_local(url):
+        return local_path(url)
+
+    def fetch() -> BinaryIO:
+        filesystem, path = _filesystem(url)
+        file = filesystem.open(path, "rb")
+        if (file.size or 0) > _WHOLE:
+            return file  # type: ignore[no-any-return]
+        with file:
+            return io.BytesIO(file.read())
+
+    return with_retries(fetch, url)
+
+
+def with_retries(call: Callable[[], T], what: str) -> T:
+    """The call's result, after up to five more attempts where storage fails in a way that may pass.
+
+    Raises:
+        DataError: it never succeeded; the last failure is its cause.
+    """
+    for wait in (*_WAITS, None):
+        try:
+            return call()
+        except _FINAL:
+            raise
+        except Exception as error:  # each storage library has its own tree of errors
+            if wait is None:
+                raise DataError(f"{what}: storage failed {len(_WAITS) + 1} times, at last with: {error}") from error
+            time.sleep(wait)
+    raise AssertionError("unreachable")
+
+
+def _walk(folder: str) -> Iterator[File]:
+    for root, _, names in os.walk(folder, followlinks=True):
+        for name in names:
+            path = os.path.join(root, name)
+            if os.path.exists(path):  # a dangling link has no size
+                yield File(path, os.path.getsize(path))
+
+
+def _find(url: str) -> Iterator[File]:
+    filesystem, path = _filesystem(url)
+    for name, info in filesystem.find(path, detail=True).items():
+        yield File(filesystem.unstrip_protocol(name), int(info.get("size") or 0))
+
+
+def _filesystem(url: str) -> tuple[Any, str]:
+    try:
+        import fsspec
+
+        return fsspec.core.url_to_fs(url)  # type: ignore[no-any-return]
+    except (ImportError, ValueError) as error:
+        raise DataError(f"{url} can't be opened: {error}") from error

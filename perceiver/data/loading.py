@@ -1,0 +1,214 @@
+"""Batches of clips for training and evaluation, decoded ahead of the model in worker processes or one thread.
+
+    for batch in train_batches(data, config, first_step=resumed_at, workers=8):      # endless
+        augmented = augment(batch.to(device), config)
+
+    for batch in eval_batches(data, config):                                        # every file once
+        scores[batch.rows] += model(batch.inputs) ...
+
+A training batch is a pure function of (train.seed, step): the same clips, moments and draws for any number of
+workers; rank r of w reads a contiguous part of it. Unreadable clips are replaced by a drawn one and told in `bad`.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count, islice
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from perceiver.config import RunConfig
+from perceiver.data.batch import BadClip, Batch
+from perceiver.data.clips import Excerpt, Wants, read_clip, read_clips
+from perceiver.data.dataset import Clip, DataSet
+from perceiver.data.draws import uniform
+from perceiver.data.sampling import clip_seed, make_sampler, spares
+from perceiver.errors import ClipError, DataError
+
+_AHEAD = 2
+"""Batches decoded ahead, per worker."""
+MOMENT = 0
+"""Slot of the draw (see `draws.uniform`) that chooses a clip's place in its file."""
+
+
+def train_batches(
+    data: DataSet, config: RunConfig, *, first_step: int = 0, rank: int = 0, world: int = 1, workers: int = 0
+) -> Iterator[Batch]:
+    """Batches from `first_step` on, without end; each holds this rank's part of `train.batch_size` clips.
+
+    Raises:
+        DataError: more clips are unreadable than `data.max_bad_fraction` allows; lists them.
+    """
+    sampler, seed, size = make_sampler(data, config), config.train.seed, config.train.batch_size
+    mine = range(size * rank // world, size * (rank + 1) // world)
+
+    def plan(step: int) -> list[_Task]:
+        places = [step * size + slot for slot in mine]
+        return [_task(data, clip_seed(seed, n), [sampler(n), *spares(data, seed, n)]) for n in places]
+
+    bad = _BadClips(data, config.data.max_bad_fraction)
+    for read in _read_ahead(_Reader(Wants.training(config), None), map(plan, count(first_step)), workers):
+        yield _batch(data, read, bad.new(read))
+
+
+def eval_batches(
+    data: DataSet, config: RunConfig, *, rank: int = 0, world: int = 1, workers: int = 0
+) -> Iterator[Batch]:
+    """`eval.clips` clips of every file, file i on rank i % world; batches of at most `eval.batch_size` clips.
+
+    `rows` tells which clips belong to one file. Unreadable files are left out and told in `bad`.
+
+    Raises:
+        DataError: more files are unreadable than `data.max_bad_fraction` allows, or all of them.
+    """
+    files = iter(range(rank, len(data), world))
+    at_once = max(1, config.eval.batch_size // config.eval.clips)
+    plans = iter(lambda: [_task(data, 0, [row]) for row in islice(files, at_once)], [])
+    bad = _BadClips(data, config.data.max_bad_fraction)
+    waiting: Batch | None = None  # the newest batch waits, so that files found bad after it can still be told
+    told: list[BadClip] = []
+    for read in _read_ahead(_Reader(Wants.evaluation(config), config.eval.clips), plans, workers):
+        told += bad.new(read)
+        if not read.rows:
+            continue
+        if waiting is not None:
+            yield from waiting.split(config.eval.batch_size)
+        waiting, told = _batch(data, read, told), []
+    if waiting is None:
+        raise DataError(f"none of the {len(data)} {data.split} clips of {data.source.url} could be read: {bad}")
+    waiting.bad += told
+    yield from waiting.split(config.eval.batch_size)
+
+
+class _Task(NamedTuple):
+    """A place in a batch: its seed, and the clips that may fill it, the next where one can't be read."""
+
+    seed: int
+    candidates: list[tuple[int, Clip]]
+
+
+def _task(data: DataSet, seed: int, rows: list[int]) -> _Task:
+    return _Task(seed, [(row, data.clips[row]) for row in rows])
+
+
+@dataclass
+class _Read:
+    """What a worker sends back: stacked arrays of the clips that were read, and what could not be."""
+
+    inputs: dict[str, Tensor]
+    present: dict[str, Tensor]
+    aspect: Tensor
+    rows: list[int]
+    seeds: list[int]
+    padded: int
+    bad: list[tuple[int, BadClip]]
+
+
+class _Reader(Dataset[_Read]):
+    """Runs in a worker: reads the clips of one batch. Holds no file and no data set, so it is cheap to send."""
+
+    def __init__(self, wants: Wants, clips: int | None) -> None:
+        self._wants, self._clips = wants, clips
+
+    def __getitem__(self, tasks: list[_Task]) -> _Read:
+        excerpts: list[Excerpt] = []
+        rows, seeds, bad = [], [], []
+        for seed, candidates in tasks:
+            for row, clip in candidates:
+                try:
+                    found = self._excerpts(clip, seed)
+                except ClipError as error:
+                    bad.append((row, BadClip(clip.id, clip.path, error.reason, str(error))))
+                    continue
+                excerpts += found
+                rows += [row] * len(found)
+                seeds += [seed] * len(found)
+                break
+        inputs, present = _stack(excerpts, self._wants)
+        aspect = torch.tensor([excerpt.aspect for excerpt in excerpts], dtype=torch.float32)
+        return _Read(inputs, present, aspect, rows, seeds, sum(excerpt.padded for excerpt in excerpts), bad)
+
+    def _excerpts(self, clip: Clip, seed: int) -> list[Excerpt]:
+        if self._clips is not None:
+            return read_clips(clip, self._wants, self._clips)
+        return [read_clip(clip, self._wants, float(uniform(np.array([seed]), MOMENT)[0]))]
+
+
+def _stack(excerpts: list[Excerpt], wants: Wants) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    inputs, present = {}, {}
+    if wants.audio is not None:
+        inputs["audio"] = torch.zeros(len(excerpts), wants.audio.samples)
+    if wants.video is not None:
+        size = wants.fit.size
+        inputs["video"] = torch.zeros(len(excerpts), wants.video.frames, size, size, 3, dtype=torch.uint8)
+    for name, stacked in inputs.items():
+        values = [getattr(excerpt, name) for excerpt in excerpts]
+        present[name] = torch.tensor([value is not None for value in values], dtype=torch.bool)
+        for place, value in zip(stacked, values, strict=True):
+            if value is not None:
+                place.copy_(torch.from_numpy(value))
+    return inputs, present
+
+
+class _BadClips:
+    """Counts unreadable clips; each is told once, and too many end the trial."""
+
+    def __init__(self, data: DataSet, fraction: float) -> None:
+        self._data, self._found = data, dict[int, BadClip]()
+        # One bad clip is always allowed, or small sets could have none; a fraction of 0 means none.
+        self._allowed = max(1, int(fraction * len(data))) if fraction else 0
+
+    def new(self, read: _Read) -> list[BadClip]:
+        new = {row: clip for row, clip in read.bad if row not in self._found}
+        self._found |= new
+        if len(self._found) > self._allowed:
+            of = f"{len(self._data)} {self._data.split} clips of {self._data.source.url}"
+            limit = f"more than data.max_bad_fraction allows ({self._allowed})"
+            raise DataError(f"{len(self._found)} of the {of} can't be read, {limit}: {self}")
+        return list(new.values())
+
+    def __str__(self) -> str:
+        return "; ".join(f"{clip.id} ({clip.reason}): {clip.message}" for clip in self._found.values())
+
+
+def _batch(data: DataSet, read: _Read, bad: list[BadClip]) -> Batch:
+    ids = [data.clips.ids[row] for row in read.rows]
+    labels = torch.from_numpy(data.labels(read.rows))
+    rows, seeds = torch.tensor(read.rows), torch.tensor(read.seeds)
+    return Batch(read.inputs, read.present, labels, ids, rows, seeds, read.aspect, read.padded, bad)
+
+
+def _read_ahead(reader: _Reader, plans: Iterable[list[_Task]], workers: int) -> Iterator[_Read]:
+    """What the reader makes of each plan, in order, a few ahead of the consumer."""
+    if workers == 0:
+        yield from _thread_ahead(reader.__getitem__, plans)
+        return
+    # forkserver: neither CUDA nor the threads of PyAV and fsspec survive a fork.
+    settings: dict[str, Any] = {"prefetch_factor": _AHEAD, "multiprocessing_context": "forkserver"}
+    yield from DataLoader(
+        reader, batch_size=None, sampler=plans, num_workers=workers, collate_fn=_unchanged, **settings
+    )
+
+
+def _unchanged(read: _Read) -> _Read:
+    return read
+
+
+def _thread_ahead(call: Callable[[list[_Task]], _Read], plans: Iterable[list[_Task]]) -> Iterator[_Read]:
+    """One thread suffices to decode while the model computes: PyAV releases the interpreter's lock."""
+    pending: deque[Any] = deque()
+    executor = ThreadPoolExecutor(1, thread_name_prefix="read-clips")
+    try:
+        for plan in plans:
+            pending.append(executor.submit(call, plan))
+            if len(pending) > _AHEAD:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,193 @@
+"""One media file, opened for reading at any time: its best streams, its length, its frames from a given second on.
+
+All times are seconds since the file's own beginning, whatever number its first time stamp has, so sound and picture
+keep their distance. A file that can't be read raises `ClipError` with one of these reasons:
+
+    missing, forbidden, empty, not media, truncated, damaged, absurd header, no streams, too slow, storage
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+import av
+import av.error
+
+from perceiver.data.files import open_media
+from perceiver.errors import ClipError, DataError
+
+MAX_PIXELS = 8192 * 4608
+"""Largest picture that is decoded: 8K with a margin. A damaged header may claim any size, and memory is taken first."""
+MAX_SECONDS = 48 * 3600.0
+MAX_CHANNELS, MAX_RATE = 64, 768_000
+_BEGINNING_OF_MP4 = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
+
+
+class Media:
+    """An open file; use it in a `with` block. `video` and `audio` are its best streams, None where it has none.
+
+    `deadline` is how many seconds all work on this file may take.
+
+    Raises:
+        ClipError: the file can't be opened or claims an absurd size.
+    """
+
+    def __init__(self, path: str, deadline: float) -> None:
+        self.path = path
+        self._seconds, self._ends = deadline, time.monotonic() + deadline
+        self._container = _open(path, deadline)
+        try:
+            self.video, self.audio = (_best(self._container, kind) for kind in ("video", "audio"))
+            self._check_header()
+            self.beginning = max(0.0, (self._container.start_time or 0) / av.time_base)
+            self.duration = self._duration()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> "Media":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._container.close()
+
+    def frames(self, stream: Any, start: float) -> Iterator[tuple[float, Any]]:
+        """Time and decoded frame, in order, from the last keyframe at or before `start` on.
+
+        Video frames that end before `start` and that no other frame needs are not decoded. A packet that can't be
+        decoded is skipped where it lies before `start` and raises where it lies after.
+
+        Raises:
+            ClipError: damaged, too slow.
+        """
+        context = stream.codec_context
+        for packet in self._packets(stream, start):
+            ends = math.inf if packet.pts is None else self._time(packet, packet.pts + (packet.duration or 0))
+            if stream.type == "video":
+                context.skip_frame = "NONREF" if packet.duration and ends <= start else "DEFAULT"
+            try:
+                decoded = packet.decode()
+            except av.error.EOFError:
+                return
+            except (av.error.FFmpegError, ValueError) as error:
+                if ends <= start:
+                    continue
+                message = f"{self.path}: {stream.type} can't be decoded at {ends:.2f} s: {error}"
+                raise ClipError("damaged", message) from None
+            for frame in decoded:
+                if frame.pts is not None:
+                    yield self._time(frame, frame.pts), frame
+
+    def check_deadline(self) -> None:
+        """Raises:
+        ClipError: too slow.
+        """
+        if time.monotonic() > self._ends:
+            raise ClipError("too slow", f"{self.path} was not read within {self._seconds:g} s")
+
+    def _packets(self, stream: Any, start: float) -> Iterator[Any]:
+        self._seek(stream, start)
+        packets = self._container.demux(stream)
+        while True:
+            self.check_deadline()
+            try:
+                packet = next(packets)
+            except (StopIteration, av.error.EOFError):
+                return
+            except (av.error.FFmpegError, OSError) as error:
+                raise ClipError("damaged", f"{self.path} can't be read beyond a point: {error}") from None
+            yield packet
+
+    def _seek(self, stream: Any, start: float) -> None:
+        position = 0 if start <= 0 else int((start + self.beginning) / stream.time_base)
+        try:
+            self._container.seek(position, stream=stream, backward=True)
+        except (av.error.FFmpegError, OSError):
+            # No index and no way to search: begin at the first byte, as a player would.
+            self._container.seek(0, backward=True, any_frame=True)
+        stream.codec_context.flush_buffers()
+
+    def _time(self, thing: Any, pts: int) -> float:
+        return float(pts * thing.time_base) - self.beginning
+
+    def _check_header(self) -> None:
+        if self.video is None and self.audio is None:
+            raise ClipError("no streams", f"{self.path} has neither a video nor an audio stream that can be decoded")
+        if self.video is not None:
+            width, height = self.video.codec_context.width, self.video.codec_context.height
+            if width * height > MAX_PIXELS:
+                raise ClipError("absurd header", f"{self.path} claims {width} x {height} pixels")
+        if self.audio is not None:
+            rate, channels = self.audio.codec_context.sample_rate, self.audio.codec_context.channels
+            if not 0 < rate <= MAX_RATE or not 0 < channels <= MAX_CHANNELS:
+                raise ClipError("absurd header", f"{self.path} claims {channels} channels of sound at {rate} Hz")
+
+    def _duration(self) -> float:
+        streams = [stream for stream in (self.video, self.audio) if stream is not None]
+        known = [_stream_end(stream) - self.beginning for stream in streams if stream.duration]
+        duration = max(known, default=(self._container.duration or 0) / av.time_base)
+        if duration <= 0:
+            duration = max((self._last_end(stream) for stream in streams), default=0.0)
+        if duration > MAX_SECONDS:
+            raise ClipError("absurd header", f"{self.path} claims to last {duration / 3600:.0f} hours")
+        return duration
+
+    def _last_end(self, stream: Any) -> float:
+        """Where no header tells the length: the end of the last packet, read without decoding."""
+        ends = [self._time(p, p.pts + (p.duration or 0)) for p in self._packets(stream, 0.0) if p.pts is not None]
+        return max(ends, default=0.0)
+
+
+def _open(path: str, deadline: float) -> Any:
+    try:
+        file = open_media(path)
+        # max_pixels: FFmpeg decodes a few pictures while it probes, so the limit has to be told before.
+        options = {"max_pixels": str(MAX_PIXELS)}
+        container: Any = av.open(file, options=options, metadata_errors="replace", timeout=deadline)
+    except FileNotFoundError:
+        raise ClipError("missing", f"{path} is not there") from None
+    except PermissionError as error:
+        raise ClipError("forbidden", f"{path} may not be read: {error}") from None
+    except DataError as error:
+        raise ClipError("storage", str(error)) from error
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise _unopened(path, error) from None
+    for stream in container.streams:
+        if stream.type in ("video", "audio") and stream.codec_context is not None:
+            stream.codec_context.thread_count = 1  # parallel over files; frame threads would add delay to every seek
+    return container
+
+
+def _unopened(path: str, error: Exception) -> ClipError:
+    """Which of the ways a file can be no media this is, from its first bytes."""
+    try:
+        file = open_media(path)
+        with open(file, "rb") if isinstance(file, str) else file as opened:
+            head = opened.read(12)
+    except (OSError, DataError):
+        head = b"?"
+    if not head:
+        return ClipError("empty", f"{path} has zero bytes")
+    if head[4:8] in _BEGINNING_OF_MP4:
+        return ClipError("truncated", f"{path} begins as mp4 but its index can't be read, it was cut off: {error}")
+    return ClipError("not media", f"{path} can't be opened as video or sound: {error}")
+
+
+def _best(container: Any, kind: str) -> Any:
+    """FFmpeg's choice, which favours the most pixels or channels; cover art and unknown codecs do not count."""
+    streams = [s for s in container.streams if s.type == kind and s.codec_context is not None and not _is_picture(s)]
+    best = container.streams.best(kind) if streams else None
+    return best if best in streams else (streams[0] if streams else None)
+
+
+def _is_picture(stream: Any) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _stream_end(stream: Any) -> float:
+    return float(((stream.start_time or 0) + stream.duration) * stream.time_base)

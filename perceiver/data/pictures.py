@@ -1,0 +1,96 @@
+"""Pictures of a media file on a constant grid of frame times, whatever the file's own frame rate."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from perceiver.data.media import Media
+from perceiver.errors import ClipError
+
+_TIE = 1e-6
+_WIDEST = 8.0
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a picture becomes size x size pixels.
+
+    crop: the shorter side becomes `size` and the middle is kept, as evaluation wants it. squash: the whole picture,
+    with its proportions told apart, for an Inception crop later on the device.
+    """
+
+    size: int
+    how: Literal["crop", "squash"]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """`frames`: uint8 (T, size, size, 3). `aspect`: width over height as shown. `real` (T,): false beyond the last."""
+
+    frames: np.ndarray
+    aspect: float
+    real: np.ndarray
+
+
+def read_pictures(media: Media, start: float, count: int, fps: float, fit: Fit) -> Pictures:
+    """`count` frames at start, start + 1/fps, ...: at each time the picture that is shown half a frame later.
+
+    That rule (FFmpeg's fps filter rounds the same way) puts every change of the picture within half a frame of its
+    true time, 20 ms at 25 fps, for any source, also with a variable rate. Before the first picture the first is
+    shown, after the last the last.
+
+    Raises:
+        ClipError: no picture at all up to the end of the stretch, or damage within it.
+    """
+    first_switch = start + 0.5 / fps - _TIE  # a picture from this time on is too late for frame 0
+    frames = np.empty((count, fit.size, fit.size, 3), np.uint8)
+    filled, shown, ends, aspect = 0, None, np.inf, 1.0
+    for at, frame in _from_keyframe(media, first_switch):
+        switch = int(np.clip(np.ceil((at - first_switch) * fps), 0, count))
+        if shown is None:
+            switch = 0  # nothing came before: this picture also stands for what is missing
+        if switch > filled:
+            frames[filled:switch], aspect = _converted(media, shown, fit)
+            filled = switch
+        shown, ends = frame, at + max(1.5 / fps, _duration(frame))
+        if filled == count:
+            ends = np.inf
+            break
+    if shown is None:
+        raise ClipError("truncated", f"{media.path} holds no picture up to {start + count / fps:.2f} s")
+    if filled < count:
+        frames[filled:], aspect = _converted(media, shown, fit)
+    return Pictures(frames, aspect, start + np.arange(count) / fps <= ends)
+
+
+def _duration(frame: Any) -> float:
+    return float((frame.duration or 0) * frame.time_base)
+
+
+def _from_keyframe(media: Media, start: float) -> Any:
+    """Frames from the one shown at `start` on; from the beginning where an index sent us too late."""
+    frames = media.frames(media.video, start)
+    first = next(frames, None)
+    if start > 0 and (first is None or first[0] > start):
+        frames = media.frames(media.video, 0.0)
+        first = next(frames, None)
+    if first is not None:
+        yield first
+        yield from frames
+
+
+def _converted(media: Media, frame: Any, fit: Fit) -> tuple[np.ndarray, float]:
+    """The frame as RGB of the wanted size, turned as its display matrix says; and its proportions as shown."""
+    pixel = float(media.video.sample_aspect_ratio or 1) or 1.0
+    aspect = frame.width * pixel / frame.height
+    turns = round(frame.rotation / 90) % 4
+    if fit.how == "squash":
+        width = height = fit.size
+    else:
+        width = round(fit.size * min(max(aspect, 1.0), _WIDEST))
+        height = round(fit.size * min(max(1 / aspect, 1.0), _WIDEST))
+    rgb = frame.reformat(width, height, "rgb24", interpolation="BILINEAR").to_ndarray()
+    top, left = (height - fit.size) // 2, (width - fit.size) // 2
+    rgb = np.rot90(rgb[top : top + fit.size, left : left + fit.size], turns)
+    return rgb, 1 / aspect if turns % 2 else aspect
