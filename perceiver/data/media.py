@@ -65,9 +65,11 @@ class Media:
         Raises:
             ClipError: damaged, too slow.
         """
-        context = stream.codec_context
+        context, second = stream.codec_context, float(stream.time_base)
         for packet in self._packets(stream, start):
-            ends = math.inf if packet.pts is None else self._time(packet, packet.pts + (packet.duration or 0))
+            ends = math.inf
+            if packet.pts is not None:
+                ends = (packet.pts + (packet.duration or 0)) * second - self.beginning
             if stream.type == "video":
                 context.skip_frame = "NONREF" if packet.duration and ends <= start else "DEFAULT"
             try:
@@ -81,7 +83,7 @@ class Media:
                 raise ClipError("damaged", message) from None
             for frame in decoded:
                 if frame.pts is not None:
-                    yield self._time(frame, frame.pts), frame
+                    yield frame.time - self.beginning, frame
 
     def check_deadline(self) -> None:
         """Raises:
@@ -112,9 +114,6 @@ class Media:
             self._container.seek(0, backward=True, any_frame=True)
         stream.codec_context.flush_buffers()
 
-    def _time(self, thing: Any, pts: int) -> float:
-        return float(pts * thing.time_base) - self.beginning
-
     def _check_header(self) -> None:
         if self.video is None and self.audio is None:
             raise ClipError("no streams", f"{self.path} has neither a video nor an audio stream that can be decoded")
@@ -139,8 +138,8 @@ class Media:
 
     def _last_end(self, stream: Any) -> float:
         """Where no header tells the length: the end of the last packet, read without decoding."""
-        ends = [self._time(p, p.pts + (p.duration or 0)) for p in self._packets(stream, 0.0) if p.pts is not None]
-        return max(ends, default=0.0)
+        ends = [p.pts + (p.duration or 0) for p in self._packets(stream, 0.0) if p.pts is not None]
+        return float(max(ends, default=0) * stream.time_base) - self.beginning
 
 
 def _open(path: str, deadline: float) -> Any:

@@ -1,9 +1,11 @@
 """Pictures of a media file on a constant grid of frame times, whatever the file's own frame rate."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from perceiver.data.media import Media
 from perceiver.errors import ClipError
@@ -45,23 +47,24 @@ def read_pictures(media: Media, start: float, count: int, fps: float, fit: Fit) 
     """
     first_switch = start + 0.5 / fps - _TIE  # a picture from this time on is too late for frame 0
     frames = np.empty((count, fit.size, fit.size, 3), np.uint8)
-    filled, shown, ends, aspect = 0, None, np.inf, 1.0
+    convert = _Converter(media, fit)
+    filled, shown, ends = 0, None, math.inf
     for at, frame in _from_keyframe(media, first_switch):
-        switch = int(np.clip(np.ceil((at - first_switch) * fps), 0, count))
+        switch = min(max(math.ceil((at - first_switch) * fps), 0), count)
         if shown is None:
             switch = 0  # nothing came before: this picture also stands for what is missing
         if switch > filled:
-            frames[filled:switch], aspect = _converted(media, shown, fit)
+            frames[filled:switch] = convert(shown)
             filled = switch
         shown, ends = frame, at + max(1.5 / fps, _duration(frame))
         if filled == count:
-            ends = np.inf
+            ends = math.inf
             break
     if shown is None:
         raise ClipError("truncated", f"{media.path} holds no picture up to {start + count / fps:.2f} s")
     if filled < count:
-        frames[filled:], aspect = _converted(media, shown, fit)
-    return Pictures(frames, aspect, start + np.arange(count) / fps <= ends)
+        frames[filled:] = convert(shown)
+    return Pictures(frames, convert.aspect, start + np.arange(count) / fps <= ends)
 
 
 def _duration(frame: Any) -> float:
@@ -80,17 +83,24 @@ def _from_keyframe(media: Media, start: float) -> Any:
         yield from frames
 
 
-def _converted(media: Media, frame: Any, fit: Fit) -> tuple[np.ndarray, float]:
-    """The frame as RGB of the wanted size, turned as its display matrix says; and its proportions as shown."""
-    pixel = float(media.video.sample_aspect_ratio or 1) or 1.0
-    aspect = frame.width * pixel / frame.height
-    turns = round(frame.rotation / 90) % 4
-    if fit.how == "squash":
-        width = height = fit.size
-    else:
-        width = round(fit.size * min(max(aspect, 1.0), _WIDEST))
-        height = round(fit.size * min(max(1 / aspect, 1.0), _WIDEST))
-    rgb = frame.reformat(width, height, "rgb24", interpolation="BILINEAR").to_ndarray()
-    top, left = (height - fit.size) // 2, (width - fit.size) // 2
-    rgb = np.rot90(rgb[top : top + fit.size, left : left + fit.size], turns)
-    return rgb, 1 / aspect if turns % 2 else aspect
+class _Converter:
+    """Turns frames into RGB of the wanted size, upright; its scaler is set up once, which costs more than a frame."""
+
+    def __init__(self, media: Media, fit: Fit) -> None:
+        self._fit, self._scaler = fit, VideoReformatter()
+        self._pixel = float(media.video.sample_aspect_ratio or 1) or 1.0
+        self.aspect = 1.0
+
+    def __call__(self, frame: Any) -> np.ndarray:
+        """uint8 (size, size, 3); `aspect` is then the frame's width over its height as shown."""
+        size = self._fit.size
+        width = height = size
+        aspect = frame.width * self._pixel / frame.height
+        if self._fit.how == "crop":
+            width = round(size * min(max(aspect, 1.0), _WIDEST))
+            height = round(size * min(max(1 / aspect, 1.0), _WIDEST))
+        scaled = self._scaler.reformat(frame, width, height, "rgb24", interpolation="BILINEAR", threads=1)
+        top, left = (height - size) // 2, (width - size) // 2
+        turns = round(frame.rotation / 90) % 4
+        self.aspect = 1 / aspect if turns % 2 else aspect
+        return np.rot90(scaled.to_ndarray()[top : top + size, left : left + size], turns)

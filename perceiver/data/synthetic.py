@@ -19,6 +19,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from perceiver.data.audioset import LABELS_FILE, Split
 from perceiver.data.draws import generator
@@ -160,11 +161,13 @@ def write_mp4(path: Path, frames: np.ndarray, fps: int, samples: np.ndarray, rat
         video.height, video.width = frames.shape[1:3]
         video.pix_fmt, video.gop_size = "yuv420p", fps
         video.codec_context.thread_count = 1  # the same bytes on any number of cores
-        audio: Any = container.add_stream("aac", rate=rate, layout="mono")
+        audio: Any = container.add_stream("aac", rate=rate, layout="mono", options={"aac_coder": "fast"})
         sound = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
         sound.sample_rate, sound.pts = rate, 0
+        scaler = VideoReformatter()  # set up once: the frame's own method would do it for each frame
         for picture in frames:
-            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            container.mux(video.encode(scaler.reformat(frame, format="yuv420p", threads=1)))
         container.mux(video.encode(None))
         fifo = av.AudioFifo()
         fifo.write(sound)
