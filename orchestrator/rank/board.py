@@ -1,0 +1,185 @@
+"""The leaderboard of a sweep: reads MLflow, starts nothing.
+
+    ranked = board("video-dropout")
+    for row in ranked.rows:
+        print(row.rank, row.configuration, row.estimate)
+    ranked.winner().row
+
+Replicates are averaged, every configuration is compared with the baseline, and the p values are corrected for the
+number of comparisons. Trials that failed, still run, or have other data or metrics than the baseline are named and
+left out, never mixed in.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from orchestrator.plan.site import Site, load_site
+from orchestrator.rank.rows import Row, make_rows
+from orchestrator.rank.statistics import ALPHA, POWER, Difference, detectable, difference, holm
+from orchestrator.rank.winner import Winner, choose_winner
+from orchestrator.rank.wording import ScoreFormat, score_format
+from orchestrator.track.names import Tag
+from orchestrator.track.reader import read_by_id, read_runs
+from orchestrator.track.records import RunRecord, SweepRuns
+
+DEFAULT_SCORE = {"metric": "eval/mAP", "goal": "maximize"}
+
+
+@dataclass(frozen=True)
+class Board:
+    """A sweep's configurations, best first, and its final runs."""
+
+    sweep: str
+    question: str
+    tracking: str
+    metric: str
+    """The score that ranks."""
+    goal: str
+    """maximize or minimize."""
+    rows: tuple[Row, ...]
+    """Ranked rows first, then those of which no trial counts yet."""
+    finals: tuple[Row, ...]
+    """Final runs of promoted configurations: longer, so never ranked among the trials."""
+    trials: int
+    finished: int
+    hours: float
+    """GPU-hours of all trials; hours where no GPU was used."""
+    hours_are: str
+    """`GPU-h` or `hours`."""
+    detectable: float | None
+    """The difference that a typical comparison here would have shown with 80 % power."""
+    baseline_levels: dict[str, str]
+    """The baseline's values of the factors that vary."""
+
+    @property
+    def baseline(self) -> Row | None:
+        """The baseline's row."""
+        return next((row for row in self.rows if row.is_baseline), None)
+
+    @property
+    def ranked(self) -> list[Row]:
+        """The rows that have a rank."""
+        return [row for row in self.rows if row.rank is not None]
+
+    @property
+    def format(self) -> ScoreFormat:
+        """How this board's scores are written."""
+        return score_format(self.metric, [row.estimate for row in (*self.rows, *self.finals) if row.estimate])
+
+    def label(self, row: Row) -> str:
+        """The configuration's name; the baseline's shows its levels of the factors that vary, `baseline (0.3)`."""
+        levels = ", ".join(self.baseline_levels.values())
+        return f"baseline ({levels})" if row.is_baseline and 0 < len(self.baseline_levels) <= 3 else row.configuration
+
+    def is_tie(self, row: Row) -> bool:
+        """Whether the test can't tell the row from the baseline; the baseline ties with itself."""
+        return row.is_baseline or (row.p is not None and row.p >= ALPHA)
+
+    def winner(self) -> Winner:
+        """The best configuration of which every seed counts, and how sure that is."""
+        return choose_winner(self.ranked, self.format, self.detectable)
+
+    def to_json(self) -> dict[str, Any]:
+        """The board as plain data; scores are as recorded (mAP as a fraction)."""
+        winner = self.winner()
+        return {
+            "sweep": self.sweep,
+            "question": self.question,
+            "tracking": self.tracking,
+            "score": {"metric": self.metric, "goal": self.goal},
+            "trials": {"planned": self.trials, "finished": self.finished},
+            "hours": {"total": self.hours, "unit": self.hours_are},
+            "test": {"alpha": ALPHA, "correction": "holm", "power": POWER, "detectable_difference": self.detectable},
+            "rows": [_row_json(row) for row in self.rows],
+            "finals": [_row_json(row) for row in self.finals],
+            "winner": {
+                "configuration": winner.row.configuration if winner.row else None,
+                "beats_baseline": winner.beats_baseline,
+                "reasons": list(winner.reasons),
+            },
+        }
+
+
+def board(sweep: str, site: Site | str | None = None) -> Board:
+    """The leaderboard of a sweep at a site (or its name; by default this machine).
+
+    Raises:
+        UsageError: no sweep has this name; names the nearest.
+        Unreachable: the tracker can't be read.
+    """
+    where = site if isinstance(site, Site) else load_site(site)
+    runs = read_runs(where.tracking, sweep, params=False)
+    score = _score(runs)
+    rows = _rank(make_rows(runs.trials, score["metric"]), score["goal"])
+    states = [run.status for run in runs.trials]
+    hours, hours_are = _hours(runs.trials)
+    return Board(
+        sweep=sweep,
+        question=runs.parent.tags.get(Tag.QUESTION, "") if runs.parent else "",
+        tracking=where.tracking,
+        metric=score["metric"],
+        goal=score["goal"],
+        rows=tuple(rows),
+        finals=tuple(make_rows(runs.finals, score["metric"])),
+        trials=len(states),
+        finished=states.count("FINISHED"),
+        hours=hours,
+        hours_are=hours_are,
+        detectable=detectable([row.difference for row in rows if row.difference]),
+        baseline_levels=_baseline_levels(rows, where.tracking),
+    )
+
+
+def _score(runs: SweepRuns) -> dict[str, str]:
+    tag = runs.parent.tags.get(Tag.SCORE) if runs.parent else None
+    return DEFAULT_SCORE | (json.loads(tag) if tag else {})
+
+
+def _rank(rows: Sequence[Row], goal: str) -> list[Row]:
+    """Rows with their rank, their difference to the baseline and its corrected p value, best first."""
+    baseline = next((row for row in rows if row.is_baseline), None)
+    differences = [_difference(row, baseline) for row in rows]
+    corrected = holm([item.p if item else None for item in differences])
+    rows = [replace(row, difference=d, p=p) for row, d, p in zip(rows, differences, corrected, strict=True)]
+    sign = -1 if goal == "maximize" else 1
+    ranked = sorted((row for row in rows if row.estimate), key=lambda row: (sign * _mean(row), row.configuration))
+    return [
+        *(replace(row, rank=place) for place, row in enumerate(ranked, start=1)),
+        *(row for row in rows if not row.estimate),
+    ]
+
+
+def _mean(row: Row) -> float:
+    assert row.estimate is not None
+    return row.estimate.mean
+
+
+def _difference(row: Row, baseline: Row | None) -> Difference | None:
+    if baseline is None or row.is_baseline or not row.scores or not baseline.scores:
+        return None
+    return difference(row.scores, baseline.scores)
+
+
+def _hours(trials: Sequence[RunRecord]) -> tuple[float, str]:
+    """What the sweep has cost, failed trials included; results reused from another sweep cost nothing here."""
+    own = [run for run in trials if Tag.REUSED_FROM not in run.tags]
+    gpu = sum(run.metrics.get("cost/gpu_hours", 0.0) for run in own)
+    if gpu or not any(run.metrics.get("cost/hours") for run in own):
+        return gpu, "GPU-h"
+    return sum(run.metrics.get("cost/hours", 0.0) for run in own), "hours"
+
+
+def _baseline_levels(rows: Sequence[Row], tracking: str) -> dict[str, str]:
+    """Factor -> the baseline's level, from the parameters of one of its runs."""
+    baseline = next((row for row in rows if row.is_baseline and row.run_ids), None)
+    varied = dict.fromkeys(key for row in rows for key in row.factors)
+    if baseline is None or not varied:
+        return {}
+    (run,) = read_by_id(tracking, [next(iter(baseline.run_ids.values()))])
+    return {key: run.params[key].strip('"') for key in varied if key in run.params}
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    return asdict(row) | {"complete": row.complete}
