@@ -13,7 +13,7 @@ import click
 import yaml
 
 from orchestrator.console import note, print_json, print_next, quiet_libraries
-from orchestrator.errors import InfeasiblePlan, Interrupted, OrchestratorError, TrialsFailed, UsageError
+from orchestrator.errors import Interrupted, OrchestratorError, TrialsFailed, UsageError
 from perceiver.config import YamlLoader
 from perceiver.errors import PerceiverError
 
@@ -74,14 +74,11 @@ def plan(file: Path, site: str | None, changes: tuple[str, ...], accept_older_co
 
     planned = _plan(file, site, changes)
     stock = take_stock(planned, accept_older_code)
-    states = {trial: str(entry) for trial, entry in stock.items()}
     if as_json:
-        print_json(planned.to_json(states))
+        print_json(planned.to_json(stock))
     else:
-        print_plan(planned, states)
+        print_plan(planned, stock)
         print_next(f"sweep run {file}" + (f" --site {site}" if site else ""))
-    if not planned.feasible:
-        raise InfeasiblePlan(f"{file}: trials lie beyond the sweep's limits; nothing was started.")
 
 
 @main.command()
@@ -96,7 +93,7 @@ def run(file: Path, site: str | None, accept_older_code: bool, yes: bool, as_jso
 
     planned = _plan(file, site)
     again = f"sweep run {file}" + (f" --site {site}" if site else "")
-    outcome = run_plan(planned, _display(planned, as_json), accept_older_code)
+    outcome = run_plan(planned, _display(planned, as_json), accept_older_code=accept_older_code)
     if as_json:
         print_json(vars(outcome) | {"complete": outcome.complete})
     _conclude(outcome, planned.sweep.name, again, quiet=as_json)
@@ -198,7 +195,7 @@ def promote(
 @_site
 def demo(site: str | None) -> None:
     """Run the whole job on synthetic clips: plan, run, board, promote."""
-    from orchestrator.plan.bases import SWEEPS
+    from orchestrator.plan.bases import SHIPPED as SWEEPS
 
     file = SWEEPS / "smoke.yaml"
     shown = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from perceiver.config import RunConfig
-from perceiver.data.audioset import LabelClass
+from perceiver.data.audioset import ClassLabel
 from perceiver.data.batch import BadClip, Batch
 from perceiver.data.dataset import DataSet
 from perceiver.data.loading import eval_batches
@@ -33,7 +33,7 @@ class Evaluation:
     """Files that were measured."""
     bad: list[BadClip]
     """Files that could not be read."""
-    classes: Sequence[LabelClass]
+    classes: Sequence[ClassLabel]
     """The data set's classes, in the order of the logits."""
 
     def per_class(self) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
@@ -99,7 +99,7 @@ def _evaluation(
     sums: dict[str, np.ndarray[Any, Any]], counts: np.ndarray[Any, Any], data: DataSet, loss: float, bad: list[BadClip]
 ) -> Evaluation:
     read = counts > 0
-    labels = data.label_matrix(np.flatnonzero(read).tolist())
+    labels = data.labels(np.flatnonzero(read).tolist())
     overall = scores_to_metrics(sums[""][read] / counts[read, None], labels)
     metrics = {
         "eval/mAP": overall.mAP,

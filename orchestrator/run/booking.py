@@ -13,6 +13,7 @@ from orchestrator.track.names import METRIC_VERSION, Tag
 from orchestrator.track.paths import SweepPaths, TrialPaths
 from orchestrator.track.provenance import code_version
 from orchestrator.track.recorder import Recorder, RunPlace
+from orchestrator.track.records import RunRecord
 from perceiver.config import dump, flatten
 
 
@@ -52,42 +53,56 @@ class Booking:
         )
 
 
-def book(plan: Plan, stock: Mapping[str, Entry], recorder: Recorder) -> list[Booking]:
-    """A run for every trial of the plan, in its order."""
+def book(plan: Plan, stock: Mapping[str, Entry], recorder: Recorder, lineage: Mapping[str, str]) -> list[Booking]:
+    """A run for every trial of the plan, in its order; `lineage` is tagged on new ones."""
     parent = recorder.open_parent(_parent_tags(plan))
-    bookings = [_book(trial, plan, stock[trial.id], parent, recorder) for trial in plan.trials]
+    desk = _Desk(plan, recorder, parent, lineage)
+    bookings = [desk.book(trial, stock[trial.id]) for trial in plan.trials]
     recorder.flush()
     return bookings
 
 
-def _book(trial: Trial, plan: Plan, entry: Entry, parent: str, recorder: Recorder) -> Booking:
-    if entry.state == State.REUSABLE:
-        return _repeat(trial, plan, entry, parent, recorder)
-    if entry.run is not None:
-        attempt = int(entry.run.tags.get(Tag.ATTEMPTS, 0)) + 1
+@dataclass(frozen=True)
+class _Desk:
+    """Where trials get their runs."""
+
+    plan: Plan
+    recorder: Recorder
+    parent: str
+    lineage: Mapping[str, str]
+
+    def book(self, trial: Trial, entry: Entry) -> Booking:
+        """The trial's run: the one that is there, or a new one."""
+        if entry.state == State.REUSABLE:
+            return self._repeat(trial, entry)
+        if entry.run is not None:
+            return self._go_on(trial, entry, entry.run)
+        if entry.missed is not None:
+            self.recorder.tag(entry.missed.run_id, {Tag.ROLE: "superseded"})
+        place = self._schedule(trial)
+        return Booking(trial, self.parent, place.run_id, place.root)
+
+    def _go_on(self, trial: Trial, entry: Entry, run: RunRecord) -> Booking:
+        attempt = int(run.tags.get(Tag.ATTEMPTS) or 0) + 1
         finished = entry.state == State.FINISHED
         if entry.older_code:
-            recorder.tag(entry.run.run_id, {Tag.OLDER_CODE: plan.code_digest})
-        return Booking(trial, parent, entry.run.run_id, entry.run.artifact_uri, finished, attempt)
-    if entry.missed is not None:
-        recorder.tag(entry.missed.run_id, {Tag.ROLE: "superseded"})
-    place = _schedule(trial, plan, parent, recorder)
-    return Booking(trial, parent, place.run_id, place.root)
+            self.recorder.tag(run.run_id, {Tag.OLDER_CODE: self.plan.code_digest})
+        if not finished:
+            self.recorder.wait(run.run_id)
+        return Booking(trial, self.parent, run.run_id, run.artifact_uri, finished, attempt)
 
+    def _repeat(self, trial: Trial, entry: Entry) -> Booking:
+        """A finished run here for an equal trial's result in another sweep: nothing is paid for twice."""
+        assert entry.run is not None
+        place = self._schedule(trial, {Tag.REUSED_FROM: f"{entry.sweep} {entry.run.run_id}", Tag.PROGRESS: "1.0000"})
+        self.recorder.copy_metrics(entry.run.run_id, place.run_id)
+        self.recorder.end(place.run_id, "FINISHED")
+        return Booking(trial, self.parent, place.run_id, entry.run.artifact_uri, finished=True)
 
-def _schedule(trial: Trial, plan: Plan, parent: str, recorder: Recorder, more: Mapping[str, str] = {}) -> RunPlace:
-    name = f"{trial.configuration} seed {trial.seed}"
-    return recorder.schedule(parent, name, _trial_tags(trial, plan) | dict(more), flatten(trial.config))
-
-
-def _repeat(trial: Trial, plan: Plan, entry: Entry, parent: str, recorder: Recorder) -> Booking:
-    """A finished run here for an equal trial's result in another sweep: nothing is paid for twice."""
-    assert entry.run is not None
-    more = {Tag.REUSED_FROM: f"{entry.sweep} {entry.run.run_id}", Tag.PROGRESS: "1.0000"}
-    place = _schedule(trial, plan, parent, recorder, more)
-    recorder.copy_metrics(entry.run.run_id, place.run_id)
-    recorder.end(place.run_id, "FINISHED")
-    return Booking(trial, parent, place.run_id, entry.run.artifact_uri, finished=True)
+    def _schedule(self, trial: Trial, more: Mapping[str, str] | None = None) -> RunPlace:
+        tags = _trial_tags(trial, self.plan) | dict(self.lineage) | dict(more or {})
+        name = f"{trial.configuration} seed {trial.seed}"
+        return self.recorder.schedule(self.parent, name, tags, flatten(trial.config))
 
 
 def _parent_tags(plan: Plan) -> dict[str, str]:
@@ -101,7 +116,7 @@ def _parent_tags(plan: Plan) -> dict[str, str]:
 
 
 def _trial_tags(trial: Trial, plan: Plan) -> dict[str, str]:
-    comparable: dict[str, Any] = {"data": plan.data_digest, "metrics": METRIC_VERSION}
+    comparable: dict[str, Any] = {"data": trial.data_digest, "metrics": METRIC_VERSION}
     return {
         Tag.NAME: plan.sweep.name,
         Tag.ROLE: trial.role,

@@ -7,11 +7,15 @@ checkpoint, only the rest starts. `Tuner.restore` is not used: it can't extend a
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from orchestrator.plan.planner import Plan
+from orchestrator.errors import UsageError
+from orchestrator.plan.planner import Plan, plan_sweep
+from orchestrator.plan.site import Site, load_site
+from orchestrator.plan.spec import Sweep, load_sweep
 from orchestrator.run.booking import Booking, book
 from orchestrator.run.cluster import connected, require_room
 from orchestrator.run.display import Silent
@@ -43,22 +47,44 @@ class Outcome:
         return not (self.failed or self.interrupted or self.waiting)
 
 
-def run_plan(plan: Plan, display: Silent | None = None, accept_older_code: bool = False) -> Outcome:
-    """Runs what is missing of the plan and returns when all of it has ended.
+def run_sweep(sweep: Sweep | str | Path, site: Site | str | None = None, *, accept_older_code: bool = False) -> Outcome:
+    """Runs what is missing of a sweep, or of the sweep in a file, and returns when all of it has ended.
+
+    Raises:
+        SpecError: the file is invalid.
+        and what `run_plan` raises.
+    """
+    where = site if isinstance(site, Site) else load_site(site)
+    what = sweep if isinstance(sweep, Sweep) else load_sweep(sweep)
+    return run_plan(plan_sweep(what, where), accept_older_code=accept_older_code)
+
+
+def run_plan(
+    plan: Plan,
+    display: Silent | None = None,
+    *,
+    accept_older_code: bool = False,
+    lineage: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Runs what is missing of the plan and returns when all of it has ended; `lineage` tags its runs.
 
     Raises:
         Unreachable: tracker, storage or cluster can't be used.
         UsageError: another driver runs this sweep, or the cluster has no room for a trial.
         KeyboardInterrupt: at the second Ctrl-C; nothing that was saved is lost.
     """
+    if plan.data.problems:
+        raise UsageError("\n".join(plan.data.problems.values()))
     display = display or Silent()
     paths = SweepPaths(plan.site.storage, plan.sweep.name)
     storage.check_writable(paths.root)
     with Lease(paths):
         recorder = Recorder(plan.site.tracking, plan.sweep.name, paths.root)
         stock = ledger.take_stock(plan, accept_older_code)
-        bookings = book(plan, stock, recorder)
-        storage.write_text(paths.plan, json.dumps(plan.freeze() | {"runs": {b.trial.id: b.run_id for b in bookings}}))
+        bookings = book(plan, stock, recorder, lineage or {})
+        if lineage is None:  # a final run is not the sweep's plan
+            runs = {booking.trial.id: booking.run_id for booking in bookings}
+            storage.write_text(paths.plan, json.dumps(plan.freeze() | {"final": plan.sweep.final, "runs": runs}))
         session = _Session(plan, recorder, paths, display, bookings)
         try:
             session.run()

@@ -16,7 +16,7 @@ class PlannedTrials(Searcher):  # type: ignore[misc]
     """Hands out orders in the plan's sequence."""
 
     def __init__(self, orders: Iterator[Order], shall_stop: Callable[[], bool]) -> None:
-        super().__init__(metric="score", mode="max")
+        super().__init__()
         self._orders = orders
         self._shall_stop = shall_stop
 
@@ -27,3 +27,13 @@ class PlannedTrials(Searcher):  # type: ignore[misc]
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing to learn from a planned trial."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: what is left to run is asked of the ledger, not of Tune."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing was saved."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles what it is given for a restore that nobody asks for."""
+        return {}

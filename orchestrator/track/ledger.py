@@ -114,15 +114,13 @@ def _entry(
     other = next((run for run in runs if run.status == "FINISHED"), None)
     if other is None:
         return Entry(State.NEW)
-    differs = difference(other, plan)
+    differs = difference(other, trial)
     if differs == "older code" and accept_older_code:
         return Entry(State.FINISHED, other, older_code=True)
     return Entry(State.NEW, near_miss=differs, missed=other)
 
 
-def difference(run: RunRecord, plan: Plan) -> str:
-    """What sets a finished run of an equal config apart from this plan's trial."""
-    data = json.loads(run.tags.get(Tag.COMPARABLE, "{}")).get("data")
-    if data != plan.data_digest:
-        return f"data digest {str(data)[:8]}"
-    return "older code"
+def difference(run: RunRecord, trial: Trial) -> str:
+    """What sets a finished run of an equal config apart from the planned trial."""
+    data = json.loads(run.tags.get(Tag.COMPARABLE) or "{}").get("data")
+    return "older code" if data == trial.data_digest else f"data digest {str(data)[:8]}"

@@ -78,6 +78,10 @@ class Recorder:
         self._client.update_run(run_id, status="SCHEDULED")
         return RunPlace(run_id, str(run.info.artifact_uri))
 
+    def wait(self, run_id: str) -> None:
+        """An earlier attempt's run waits for the next one."""
+        self._note(run_id, {}, "SCHEDULED")
+
     def start(self, run_id: str, attempt: int) -> None:
         """The trial runs, for the attempt-th time."""
         self._note(run_id, {Tag.ATTEMPTS: str(attempt), Tag.STOPPED: "", Tag.ERROR: ""}, "RUNNING")
