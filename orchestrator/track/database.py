@@ -66,12 +66,13 @@ class Database:
         return self.with_ids([run_id for run_id, value in tagged if value in identities])
 
     def with_ids(self, run_ids: Sequence[str]) -> list[RunRecord]:
-        """These runs, as far as they exist and were not deleted."""
-        found: list[RunRecord] = []
+        """These runs in this order, as far as they exist and were not deleted."""
+        found: dict[str, RunRecord] = {}
         for start in range(0, len(run_ids), _CHUNK):
             chunk = run_ids[start : start + _CHUNK]
-            found += self._runs(", ".join("?" * len(chunk)), chunk, params=True, metrics=None)
-        return found
+            runs = self._runs(", ".join("?" * len(chunk)), chunk, params=True, metrics=None)
+            found |= {run.run_id: run for run in runs}
+        return [found[run_id] for run_id in run_ids if run_id in found]
 
     def summaries(self) -> list[SweepSummary]:
         """One line per sweep; experiments without runs of ours are left out."""

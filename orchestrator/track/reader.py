@@ -66,7 +66,7 @@ def find_identities(tracking_uri: str, identities: Collection[str]) -> list[RunR
 
 
 def read_by_id(tracking_uri: str, run_ids: Sequence[str]) -> list[RunRecord]:
-    """These runs, as far as they exist and were not deleted."""
+    """These runs in this order, as far as they exist and were not deleted."""
     with _open(tracking_uri) as store:
         return store.with_ids(run_ids)
 

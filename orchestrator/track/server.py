@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _PATIENCE_SECONDS = 5
 _PAGE = 1000
+_CHUNK = 100
+"""Run ids in one request."""
 
 
 class Server:
@@ -48,9 +50,12 @@ class Server:
         ]
 
     def with_ids(self, run_ids: Sequence[str]) -> list[RunRecord]:
-        """These runs, as far as they were not deleted."""
-        runs = [self._client.get_run(run_id) for run_id in run_ids]
-        return [_record(run) for run in runs if run.info.lifecycle_stage == "active"]
+        """These runs in this order, as far as they exist and were not deleted."""
+        everywhere, found = list(self.experiments().values()), dict[str, RunRecord]()
+        for start in range(0, len(run_ids), _CHUNK):
+            chosen = ", ".join(f"'{run_id}'" for run_id in run_ids[start : start + _CHUNK])
+            found |= {run.run_id: run for run in self._search(everywhere, f"attributes.run_id IN ({chosen})")}
+        return [found[run_id] for run_id in run_ids if run_id in found]
 
     def summaries(self) -> list[SweepSummary]:
         """One line per sweep; experiments without runs of ours are left out."""
