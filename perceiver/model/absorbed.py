@@ -83,14 +83,20 @@ def absorbed_attention(
 
 def _attend(folded: Tensor, inputs: list[FoldedTokens], dtype: torch.dtype) -> Tensor:
     """sum_i a_i x_i over all modalities, (B, N, C); the large products are made in `dtype`."""
-    attended = _Attend.apply(
-        tuple(tokens.width for tokens in inputs),
-        *(_to_features(folded, tokens).to(dtype) for tokens in inputs),
-        *(tokens.features.to(dtype) for tokens in inputs),
-        *(tokens.mean for tokens in inputs),
-        *(tokens.scale for tokens in inputs),
-    )
-    return sum(_from_features(part, tokens) for part, tokens in zip(attended, inputs, strict=True))
+    queries = [_to_features(folded, tokens).to(dtype) for tokens in inputs]
+    widths = tuple(tokens.width for tokens in inputs)
+    shared = *(t.features.to(dtype) for t in inputs), *(t.mean for t in inputs), *(t.scale for t in inputs)
+    # Latents don't meet in here, so some of them at a time will do: that bounds the memory for their N x M scores.
+    rows = _latents_at_a_time(folded, sum(tokens.mean.shape[1] for tokens in inputs))
+    chunks = zip(*(query.split(rows, dim=1) for query in queries), strict=True)
+    attended = zip(*(_Attend.apply(widths, *chunk, *shared) for chunk in chunks), strict=True)
+    return sum(_from_features(torch.cat(part, dim=1), tokens) for part, tokens in zip(attended, inputs, strict=True))
+
+
+def _latents_at_a_time(latents: Tensor, tokens: int) -> int:
+    """On a CPU as many as keep the scores near its caches, on a GPU as many as a reasonable memory holds."""
+    scores = 2**22 if latents.device.type == "cpu" else 2**30
+    return max(64, scores // (latents.shape[0] * tokens) // 64 * 64)
 
 
 def _to_features(folded: Tensor, tokens: FoldedTokens) -> Tensor:

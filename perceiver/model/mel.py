@@ -36,16 +36,13 @@ class LogMel(nn.Module):
         padding = max(0, (frames - 1) * config.mel_hop + config.mel_window - config.samples)
         # In low precision quiet bins would drown in the rounding of loud ones, and there is no FFT for it.
         with as_given(audio):
-            magnitudes = torchaudio.functional.spectrogram(
+            spectrum = torch.stft(
                 nn.functional.pad(audio.to(self.window.dtype), (0, padding)),
-                pad=0,
-                window=self.window,
                 n_fft=config.mel_window,
                 hop_length=config.mel_hop,
-                win_length=config.mel_window,
-                power=1.0,
-                normalized=False,
+                window=self.window,
                 center=False,
-            )  # (B, frequencies, frames)
-            mel = magnitudes[..., :frames].mT @ self.filters
+                return_complex=True,
+            )  # (B, frequencies, frames); torchaudio's own wrapper around it would break the graph of torch.compile
+            mel = spectrum[..., :frames].abs().mT @ self.filters
             return (torch.log(mel + LOG_OFFSET) - config.mel_mean) / config.mel_std
