@@ -7,15 +7,18 @@ keep their distance. A file that can't be read raises `ClipError` with one of th
 """
 
 import math
+import os
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import av.error
 
-from perceiver.data.files import open_media
+from perceiver.data.files import is_local, local_path, open_media
 from perceiver.errors import ClipError, DataError
 
 MAX_PIXELS = 8192 * 4608
@@ -41,7 +44,7 @@ class Media:
         try:
             self.video, self.audio = (_best(self._container, kind) for kind in ("video", "audio"))
             self._check_header()
-            self.beginning = max(0.0, (self._container.start_time or 0) / av.time_base)
+            self.beginning = self._beginning()
             self.duration = self._duration()
         except BaseException:
             self.close()
@@ -59,13 +62,14 @@ class Media:
     def frames(self, stream: Any, start: float) -> Iterator[tuple[float, Any]]:
         """Time and decoded frame, in order, from the last keyframe at or before `start` on.
 
-        Video frames that end before `start` and that no other frame needs are not decoded. A packet that can't be
-        decoded is skipped where it lies before `start` and raises where it lies after.
+        Video frames that end before `start` and that no other frame needs are not decoded. Damage is passed over
+        where it can't be seen or heard: in sound before `start`, and before the first picture that can be decoded.
 
         Raises:
-            ClipError: damaged, too slow.
+            ClipError: damaged, truncated, too slow.
         """
         context, second = stream.codec_context, float(stream.time_base)
+        harmless = True
         for packet in self._packets(stream, start):
             ends = math.inf
             if packet.pts is not None:
@@ -77,10 +81,11 @@ class Media:
             except av.error.EOFError:
                 return
             except (av.error.FFmpegError, ValueError) as error:
-                if ends <= start:
+                if harmless and ends <= start:
                     continue
                 message = f"{self.path}: {stream.type} can't be decoded at {ends:.2f} s: {error}"
-                raise ClipError("damaged", message) from None
+                raise ClipError("truncated" if packet.is_corrupt else "damaged", message) from None
+            harmless = stream.type == "audio" or (harmless and not decoded)
             for frame in decoded:
                 if frame.pts is not None:
                     yield frame.time - self.beginning, frame
@@ -126,10 +131,24 @@ class Media:
             if not 0 < rate <= MAX_RATE or not 0 < channels <= MAX_CHANNELS:
                 raise ClipError("absurd header", f"{self.path} claims {channels} channels of sound at {rate} Hz")
 
+    def _beginning(self) -> float:
+        """The time stamp that counts as 0: the first picture's, unless sound begins long before it.
+
+        Sound begins a frame early where a container can't hide an encoder's delay; following it would put every
+        picture between two steps of the grid.
+        """
+        begins = max(0.0, (self._container.start_time or 0) / av.time_base)
+        if self.video is None or self.video.start_time is None:
+            return begins
+        pictures_begin = float(self.video.start_time * self.video.time_base)
+        return pictures_begin if 0 <= pictures_begin - begins < 0.1 else begins
+
     def _duration(self) -> float:
         streams = [stream for stream in (self.video, self.audio) if stream is not None]
         known = [_stream_end(stream) - self.beginning for stream in streams if stream.duration]
         duration = max(known, default=(self._container.duration or 0) / av.time_base)
+        if len(known) == 2 and known[0] < known[1] < known[0] + 0.1:
+            duration = known[0]  # sound comes in whole frames of its codec and so ends a little after the last picture
         if duration <= 0:
             duration = max((self._last_end(stream) for stream in streams), default=0.0)
         if duration > MAX_SECONDS:
@@ -144,22 +163,48 @@ class Media:
 
 def _open(path: str, deadline: float) -> Any:
     try:
-        file = open_media(path)
+        file = _within(deadline, path)
         # max_pixels: FFmpeg decodes a few pictures while it probes, so the limit has to be told before.
         options = {"max_pixels": str(MAX_PIXELS)}
         container: Any = av.open(file, options=options, metadata_errors="replace", timeout=deadline)
+    except ClipError:
+        raise
     except FileNotFoundError:
         raise ClipError("missing", f"{path} is not there") from None
     except PermissionError as error:
         raise ClipError("forbidden", f"{path} may not be read: {error}") from None
     except DataError as error:
         raise ClipError("storage", str(error)) from error
+    except av.error.ExitError:
+        raise ClipError("too slow", f"{path} could not be opened within {deadline:g} s") from None
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise _unopened(path, error) from None
     for stream in container.streams:
         if stream.type in ("video", "audio") and stream.codec_context is not None:
             stream.codec_context.thread_count = 1  # parallel over files; frame threads would add delay to every seek
     return container
+
+
+def _within(deadline: float, path: str) -> str | BinaryIO:
+    """What `open_media` gives; a daemon thread fetches remote files, so that storage that hangs can be left behind."""
+    if is_local(path):
+        plain = local_path(path)
+        if os.path.exists(plain) and not os.path.isfile(plain):
+            raise ClipError("not media", f"{path} is no regular file")
+        return plain
+    fetched: Future[str | BinaryIO] = Future()
+
+    def fetch() -> None:
+        try:
+            fetched.set_result(open_media(path))
+        except BaseException as error:
+            fetched.set_exception(error)
+
+    threading.Thread(target=fetch, daemon=True).start()
+    try:
+        return fetched.result(timeout=deadline)
+    except TimeoutError:
+        raise ClipError("too slow", f"{path} was not fetched within {deadline:g} s") from None
 
 
 def _unopened(path: str, error: Exception) -> ClipError:

@@ -56,7 +56,7 @@ def read_pictures(media: Media, start: float, count: int, fps: float, fit: Fit) 
         if switch > filled:
             frames[filled:switch] = convert(shown)
             filled = switch
-        shown, ends = frame, at + max(1.5 / fps, _duration(frame))
+        shown, ends = frame, at + max(1 / fps, _duration(frame)) - _TIE
         if filled == count:
             ends = math.inf
             break

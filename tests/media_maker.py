@@ -1,0 +1,135 @@
+"""Makes small media files with known contents for the tests of the data path."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from perceiver.config import RunConfig, with_changes
+from perceiver.data.dataset import Clip
+
+TICKS = 60_000
+
+
+def small_config(**changes: Any) -> RunConfig:
+    """A config with 32-pixel frames and nine classes; double underscores stand for dots."""
+    small: dict[str, Any] = {"model.inputs.video.size": 32, "model.classes": 9}
+    return with_changes(RunConfig(), small | {key.replace("__", "."): value for key, value in changes.items()})
+
+
+def whole(path: Path | str, seconds: float = 10.0, start: float = 0.0) -> Clip:
+    """A clip that is all of a file."""
+    return Clip(Path(path).stem, str(path), start, start + seconds, True, ())
+
+
+def make_media(
+    path: Path,
+    pictures: Sequence[tuple[float, np.ndarray]] = (),
+    samples: np.ndarray | None = None,
+    *,
+    rate: int = 48_000,
+    codec: str = "libx264",
+    pixels: str = "yuv420p",
+    sound_codec: str = "aac",
+    gop: int = 25,
+    sound_start: float = 0.0,
+    layout: str = "mono",
+    rotation: int = 0,
+    container_options: dict[str, str] | None = None,
+    full_range: bool = False,
+) -> Path:
+    """Writes pictures [(seconds, uint8 (H, W, 3))] and samples (S,) or (channels, S) with exactly these times."""
+    with av.open(str(path), "w", container_options=container_options or {}) as container:
+        video: Any = _video_stream(container, codec, pixels, gop, pictures, full_range) if pictures else None
+        if rotation:
+            video.set_display_rotation(rotation)
+        audio: Any = container.add_stream(sound_codec, rate=rate, layout=layout) if samples is not None else None
+        packets = []
+        for at, picture in pictures:
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame = frame.reformat(format=pixels, dst_color_range="JPEG" if full_range else None)
+            frame.pts, frame.time_base = round(at * TICKS), Fraction(1, TICKS)
+            packets += video.encode(frame)
+        packets += video.encode(None) if video else []
+        packets += _sound_packets(audio, samples, rate, layout, sound_start) if audio else []
+        for packet in sorted(packets, key=lambda p: float((p.dts if p.dts is not None else 0) * p.time_base)):
+            container.mux(packet)
+    return path
+
+
+def _video_stream(
+    container: Any, codec: str, pixels: str, gop: int, pictures: Sequence[tuple[float, np.ndarray]], full_range: bool
+) -> Any:
+    video = container.add_stream(codec, rate=25)
+    video.height, video.width = pictures[0][1].shape[:2]
+    video.pix_fmt, video.gop_size = pixels, gop
+    video.codec_context.time_base = Fraction(1, TICKS)
+    if full_range:
+        video.codec_context.color_range = 2
+    return video
+
+
+def _sound_packets(audio: Any, samples: np.ndarray, rate: int, layout: str, start: float) -> list[Any]:
+    fifo = av.AudioFifo()
+    planes = np.atleast_2d(samples).astype(np.float32)
+    frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
+    frame.sample_rate = rate
+    resampler = av.AudioResampler(format=audio.format.name, layout=layout, rate=rate)
+    for out in resampler.resample(frame):
+        out.pts = None
+        fifo.write(out)
+    size = audio.codec_context.frame_size or 1024
+    packets: list[Any] = []
+    position = round(start * rate)
+    while (piece := fifo.read(size, partial=True)) is not None:
+        piece.pts, piece.time_base = position, Fraction(1, rate)
+        position += piece.samples
+        packets += audio.encode(piece)
+    return packets + list(audio.encode(None))
+
+
+def grey(level: int, width: int = 64, height: int = 48) -> np.ndarray:
+    """A picture of one grey."""
+    return np.full((height, width, 3), level, np.uint8)
+
+
+def flashes_and_clicks(times: Sequence[float], seconds: float, fps: float | Sequence[float], rate: int) -> Any:
+    """Pictures that are white for 0.12 s from each time on, and samples with a short tone from the same times on.
+
+    `fps` may be the times of all pictures. A flash begins with the first picture at or after its time, and its click
+    with that picture, so that they are truly together.
+    """
+    at = np.arange(int(seconds * fps)) / fps if isinstance(fps, float | int) else np.asarray(fps)
+    begins = np.array([at[np.searchsorted(at, time - 1e-9)] for time in times])
+    levels = [235 if ((t >= begins - 1e-9) & (t < begins + 0.12 - 1e-9)).any() else 16 for t in at]
+    samples = np.zeros(int(seconds * rate), np.float32)
+    t = np.arange(int(0.12 * rate)) / rate
+    for begin in begins:
+        first = round(begin * rate)
+        tone = 0.8 * np.sin(2 * np.pi * 1000 * t)
+        samples[first : first + len(t)] = tone[: len(samples) - first]
+    return [(float(time), grey(level)) for time, level in zip(at, levels, strict=True)], samples
+
+
+def cut(path: Path, fraction: float) -> Path:
+    """The file with only the first part of its bytes left."""
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * fraction)])
+    return path
+
+
+def damage_packet(path: Path, kind: str, seconds: float) -> Path:
+    """Overwrites with noise the largest packet of a stream within a fifth of a second of a time."""
+    with av.open(str(path)) as container:
+        stream = next(stream for stream in container.streams if stream.type == kind)
+        packets = [packet for packet in container.demux(stream) if packet.pts is not None]
+        near = [packet for packet in packets if abs(float(packet.pts * packet.time_base) - seconds) < 0.2]
+        packet = max(near, key=lambda packet: packet.size)
+        position, size = packet.pos, packet.size
+    data = bytearray(path.read_bytes())
+    data[position : position + size] = np.random.default_rng(0).bytes(size)
+    path.write_bytes(bytes(data))
+    return path
