@@ -173,7 +173,7 @@ class ModelConfig(Section):
     latent_init_std: Annotated[float, Field(gt=0)] = 0.02
     """Scale of the latents' initial values, truncated at two of it."""
     share_weights: bool = False
-    """The paper's ImageNet rule: cross-attends 2..R share weights, so do all blocks; the first cross-attend is alone."""
+    """The paper's ImageNet rule: cross-attends 2..R share weights, and all blocks; the first cross-attend is alone."""
     cross_heads: Annotated[int, Field(ge=1, le=128)] = 1
     """Heads of a cross-attend."""
     self_heads: Annotated[int, Field(ge=1, le=128)] = 8

@@ -42,9 +42,12 @@ def in_words(error: Mapping[str, Any]) -> str:
         return _choice(error["input"], context["expected"], value)
     if kind in ("too_short", "too_long"):
         wanted = context.get("min_length", context.get("max_length"))
-        return f"expected {'at least' if kind == 'too_short' else 'at most'} {wanted} items, got {value}"
+        items = "1 entry" if wanted == 1 else f"{wanted} entries"
+        return f"expected {'at least' if kind == 'too_short' else 'at most'} {items}, got {value}"
     if kind == "missing":
-        return "is missing"
+        return "missing"
+    if kind == "union_tag_invalid":
+        return _choice(context["tag"], context["expected_tags"], shown(context["tag"]))
     if kind == "value_error":
         return str(context["error"])
     return f"{error['msg'][0].lower()}{error['msg'][1:]}, got {value}"

@@ -103,7 +103,7 @@ def _combinations(space: Space, keys: Sequence[str], chosen: dict[str, Any]) -> 
     elif not space.is_active(keys[0], chosen):
         yield from _combinations(space, keys[1:], chosen)
     else:
-        for level in space.factors[keys[0]]:  # type: ignore[union-attr]
+        for level in space.factors[keys[0]]:
             yield from _combinations(space, keys[1:], chosen | {keys[0]: level})
 
 

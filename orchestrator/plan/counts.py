@@ -15,7 +15,7 @@ def parameters(model: ModelConfig) -> int:
     cross, block = _distinct_layers(model)
     return (
         model.latents * model.latent_channels
-        + cross * _cross_parameters(model)
+        + cross * _cross_parameters(model, model.input_channels)
         + block * model.layers_per_block * _self_parameters(model)
         + _input_parameters(model)
         + _readout_parameters(model)
@@ -52,9 +52,9 @@ def _mlp_parameters(channels: int, widening: int) -> int:
     return 2 * channels + _linear(channels, widening * channels) + _linear(widening * channels, channels)
 
 
-def _cross_parameters(model: ModelConfig) -> int:
+def _cross_parameters(model: ModelConfig, channels: int) -> int:
     """Two LayerNorms; query D -> C; key and value C -> C; output C -> D; the dense layers."""
-    width, channels = model.latent_channels, model.input_channels
+    width = model.latent_channels
     norms = 2 * width + 2 * channels
     attention = _linear(width, channels) + 2 * _linear(channels, channels) + _linear(channels, width)
     return norms + attention + _mlp_parameters(width, model.widening)
@@ -81,17 +81,26 @@ def _input_parameters(model: ModelConfig) -> int:
 
 
 def _readout_parameters(model: ModelConfig) -> int:
+    """One linear layer; with a learned query, that and a cross-attend of it to the latents before."""
     width = model.latent_channels
-    return _linear(width, model.classes)
+    query = width + _cross_parameters(model, width) if model.readout == "query" else 0
+    return query + _linear(width, model.classes)
 
 
 def _flops(model: ModelConfig, absorbed: bool) -> int:
-    n, d, m, c = model.latents, model.latent_channels, _tokens_per_iteration(model), model.input_channels
-    projections = 2 * n * c * c if absorbed else 2 * m * c * c
-    cross = 2 * (projections + 2 * n * m * c + 2 * n * d * c + 2 * model.widening * n * d * d)
+    n, d = model.latents, model.latent_channels
+    cross = _cross_flops(model, n, _tokens_per_iteration(model), model.input_channels, absorbed)
     latent = 2 * (4 * n * d * d + 2 * n * n * d + 2 * model.widening * n * d * d)
-    readout = 2 * d * model.classes
+    query = _cross_flops(model, 1, n, d, absorbed=False) if model.readout == "query" else 0
+    readout = query + 2 * d * model.classes
     return model.iterations * (cross + model.layers_per_block * latent) + readout + _fusion_flops(model)
+
+
+def _cross_flops(model: ModelConfig, n: int, m: int, c: int, absorbed: bool) -> int:
+    """Keys and values of M inputs, or in the absorbed form of N latents; scores and sums; query and output; dense."""
+    d = model.latent_channels
+    projections = 2 * (n if absorbed else m) * c * c
+    return 2 * (projections + 2 * n * m * c + 2 * n * d * c + 2 * model.widening * n * d * d)
 
 
 def _tokens_per_iteration(model: ModelConfig) -> int:

@@ -7,19 +7,15 @@
 Used for sweep and site files. Keys are text as they are written, so that `on:` or `2:` mean themselves.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
 from orchestrator.errors import Mistake, SpecError
-from perceiver.config import YamlLoader, all_keys
-from perceiver.wording import in_words, nearest, shown
-
-__all__ = ["Document", "overridden", "parse", "read", "shown", "validate"]
+from perceiver.config import YamlLoader
 
 MAX_BYTES = 1_000_000
 MAX_VALUES = 100_000
@@ -74,10 +70,8 @@ def parse(text: str, source: str) -> Document:
     Raises:
         SpecError: with the first mistake of syntax, or all duplicate keys.
     """
-    loader = YamlLoader(text) if "\0" not in text else None
-    if loader is None:
-        raise _refuse(source, "the file holds a NUL character, so it is no text")
     try:
+        loader = YamlLoader(text)
         root = loader.get_single_node()
         if not isinstance(root, yaml.MappingNode):
             raise SpecError(source, [Mistake(1, 1, "expected a mapping of keys, such as `sweep: my-name`")])
@@ -86,54 +80,15 @@ def parse(text: str, source: str) -> Document:
         data = builder.mapping(root, ())
     except yaml.MarkedYAMLError as error:
         raise SpecError(source, [_syntax_mistake(error)]) from None
-    except yaml.YAMLError as error:
-        raise _refuse(source, str(error).splitlines()[0]) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        problem = f"the character {error.character:#04x} is not allowed in YAML"
+        raise SpecError(source, [Mistake(line, 1, problem)]) from None
     except RecursionError:
         raise _refuse(source, "values are nested too deeply") from None
     if builder.mistakes:
         raise SpecError(source, builder.mistakes)
     return Document(source, data, builder.places)
-
-
-def validate(document: Document, model: type[BaseModel], data: dict[str, Any] | None = None) -> Any:
-    """The document's data (or other data of the same layout) as a pydantic model.
-
-    Raises:
-        SpecError: with every mistake in it.
-    """
-    try:
-        return model.model_validate(document.data if data is None else data)
-    except ValidationError as error:
-        raise SpecError(document.source, [_mistake(document, item) for item in error.errors()]) from None
-
-
-def overridden(document: Document, overrides: Mapping[str, Any], keys: Sequence[str], into: str) -> Document:
-    """The document with dotted keys set: those of the configuration inside its `into`, others at their own place.
-
-    Raises:
-        SpecError: a key that is neither.
-    """
-    data = dict(document.data)
-    mistakes = []
-    for key, value in overrides.items():
-        first, *rest = key.split(".")
-        if key in all_keys():
-            data[into] = _with(data.get(into), [key], value)
-        elif first in keys:
-            data[first] = _with(data.get(first), rest, value)
-        else:
-            close = nearest(key, [*all_keys(), *keys])
-            mistakes.append(Mistake(0, 0, f"--set {key}: no such key. Nearest: {close}"))
-    if mistakes:
-        raise SpecError(document.source, mistakes)
-    return replace(document, data=data)
-
-
-def _with(below: Any, path: Sequence[str], value: Any) -> Any:
-    if not path:
-        return value
-    mapping = dict(below) if isinstance(below, dict) else {}
-    return mapping | {path[0]: _with(mapping.get(path[0]), path[1:], value)}
 
 
 class _Builder:
@@ -165,7 +120,7 @@ class _Builder:
                 data = self.mapping(value_node, path) | data
                 continue
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == _MERGE:
-                self.mistakes.append(Mistake(*_place(key_node), "a key must be a single word"))
+                self.mistakes.append(Mistake(*_place(key_node), "a key must be a word (and << takes one mapping)"))
                 continue
             key = key_node.value
             if key in own:
@@ -197,29 +152,13 @@ def _check_size(root: yaml.Node, source: str) -> None:
         raise _refuse(source, f"anchors and lists expand to more than {MAX_VALUES:,} values")
 
 
-def _mistake(document: Document, error: Any) -> Mistake:
-    """A pydantic error at its place, in the user's words."""
-    path = document.known(error["loc"])
-    name = ".".join(str(part) for part in path if isinstance(part, str))
-    if error["type"] == "missing":
-        field_name = f"{name}.{error['loc'][-1]}" if name else str(error["loc"][-1])
-        return document.mistake(path, f"{field_name} is missing")
-    if error["type"] == "extra_forbidden":
-        allowed = error.get("ctx", {}).get("allowed", [])
-        return document.mistake(path, f"{name} is not a key here{_suggest(path, allowed)}")
-    return document.mistake(path, f"{name}: {in_words(error)}" if name else in_words(error))
-
-
-def _suggest(path: KeyPath, allowed: Sequence[str]) -> str:
-    close = nearest(str(path[-1]), allowed) if allowed else None
-    return f". Nearest: {close}" if close else ""
-
-
 def _syntax_mistake(error: yaml.MarkedYAMLError) -> Mistake:
     mark = error.problem_mark or error.context_mark
     problem = error.problem or "this is no YAML"
     if "'\\t'" in problem:
         problem = "a tab indents this line; YAML wants spaces"
+    if problem.startswith("could not determine a constructor"):
+        problem = f"{problem.split()[-1]} is not allowed"
     if problem.startswith("but found another document"):
         problem = "the file holds several documents (---); one is allowed"
     place = (mark.line + 1, mark.column + 1) if mark else (0, 0)

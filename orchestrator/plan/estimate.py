@@ -14,7 +14,7 @@ from orchestrator.plan.site import Calibration, Site
 from perceiver.config import RunConfig
 
 ASSUMED_GPU_FLOPS = {"bfloat16": 150e12, "float32": 60e12}
-"""FLOPs that one GPU of the H100 class is assumed to sustain in training, where neither the site nor a calibration says."""
+"""FLOPs that one GPU of the H100 class is taken to sustain in training, where neither site nor calibration says."""
 ASSUMED_CORE_FLOPS = 20e9
 """The same for a CPU core."""
 ASSUMED_CPU_SECONDS_PER_CLIP = 0.02
@@ -114,8 +114,9 @@ class Estimator:
         if self.site.flops_per_second:
             return f"hours assume {self.site.flops_per_second:.3g} FLOP/s a worker, as site {self.site.name} says"
         if self.site.resources.gpus:
-            return f"hours assume {ASSUMED_GPU_FLOPS['bfloat16']:.3g} FLOP/s a GPU in bfloat16; measure with: sweep calibrate"
-        return f"hours assume {ASSUMED_CORE_FLOPS:.3g} FLOP/s a CPU core; measure with: sweep calibrate"
+            rates = ", ".join(f"{rate / 1e12:g} TFLOP/s in {name}" for name, rate in ASSUMED_GPU_FLOPS.items())
+            return f"hours assume {rates} a GPU; measure with: sweep calibrate"
+        return f"hours assume {ASSUMED_CORE_FLOPS / 1e9:g} GFLOP/s a CPU core; measure with: sweep calibrate"
 
     def _total_flops(self, config: RunConfig) -> float | None:
         """Training and evaluation; None where the size of the data set decides and is not known."""

@@ -7,7 +7,7 @@ _FLOAT = 4
 _FIXED = 600 * 2**20
 """Context, kernels and workspaces of a process that trains."""
 _KEPT_PER_SELF_LAYER = 14
-"""Arrays of N x D that a self-attend keeps for its backward pass: norms, query, key, value, attended, dense, residuals."""
+"""Arrays of N x D that a self-attend keeps for backward: norms, query, key, value, attended, dense, residuals."""
 _KEPT_PER_CROSS_LAYER = 7
 """The same of a cross-attend, apart from what is as long as the input array."""
 
@@ -16,8 +16,8 @@ def peak_memory(config: RunConfig, workers: int = 1) -> int:
     """Bytes at the peak of a training step on one worker.
 
     Weights, gradients and two moments in float32 (and the average's weights), plus the activations of the micro-batch:
-    the input array as tokens, each layer's kept arrays (2 bytes a number under bfloat16), and the matrices of the largest
-    single operation. Activation checkpointing keeps only each layer's input.
+    the input array as tokens, each layer's kept arrays (2 bytes a number under bfloat16), and the matrices of the
+    largest single operation. Activation checkpointing keeps only each layer's input.
     """
     model, train = config.model, config.train
     copies = 4 + (train.ema is not None)

@@ -6,16 +6,17 @@
 A plan is a pure function of the sweep, the data and the code: planning again gives the same trials in the same order.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from orchestrator.errors import Mistake, SpecError, UsageError
-from orchestrator.plan.changes import BASELINE, SEED, apply, difference, label
+from orchestrator.errors import InfeasiblePlan, Mistake, SpecError, UsageError
+from orchestrator.plan.changes import BASELINE, SEED, difference, label
 from orchestrator.plan.combine import NoMatch, Point, configure, points
 from orchestrator.plan.data import DataSeen, look_at
 from orchestrator.plan.estimate import Cost, Estimator, Totals
 from orchestrator.plan.identity import ID_LENGTH, canonical, code_digest, config_digest, identity
+from orchestrator.plan.limits import altogether, beyond, oversized
 from orchestrator.plan.site import Site
 from orchestrator.plan.spec import Sweep
 from orchestrator.plan.vary import Adaptive, Sampled
@@ -90,6 +91,23 @@ class Plan:
     def data_digest(self) -> str | None:
         """The digest of the baseline's data set; None where it can't be seen from here."""
         return self.data.digest(self.sweep.baseline.data.set)
+
+    def problems(self, done: Collection[str] = ()) -> list[str]:
+        """Every limit that the plan breaks; trials whose ids are in `done` cost nothing more."""
+        limits = self.sweep.limits
+        found = [
+            f"{each.label}: {problem}"
+            for each in self.configurations
+            for problem in beyond(each.cost, limits, self.site)
+        ]
+        left = (each.cost for each in self.configurations for trial in each.trials if trial.id not in done)
+        return found + list(altogether(left, limits))
+
+    def require_feasible(self, done: Collection[str] = ()) -> None:
+        """Raises InfeasiblePlan, with every limit that the plan breaks."""
+        if found := self.problems(done):
+            lines = "\n  ".join(found)
+            raise InfeasiblePlan(f"{self.sweep.name} is beyond its limits; nothing was started.\n  {lines}")
 
     def to_json(self, states: Mapping[str, TrialState] | None = None) -> dict[str, Any]:
         """The plan as one JSON object, with where its trials stand."""
@@ -196,6 +214,8 @@ def _distinct(sweep: Sweep, allow_many: bool) -> list[tuple[str, dict[str, Any],
             if not isinstance(sweep.vary, Sampled):
                 mistakes.append(_cannot_run(sweep, point, error))
             continue
+        if isinstance(sweep.vary, Sampled) and oversized(config.model, sweep.limits):
+            continue
         changes = difference(baseline, config)
         found.setdefault(canonical(config), (point.name or label(changes, order), changes, config))
         if len(found) * len(sweep.seeds) > MANY_TRIALS and not allow_many:
@@ -224,6 +244,3 @@ def _asked(sweep: Sweep) -> Iterator[Point]:
 def _cannot_run(sweep: Sweep, point: Point, error: Exception) -> Mistake:
     name = point.name or label(point.changes)
     return sweep.document.mistake(point.place, f"{name}: {'; '.join(str(error).splitlines())}")
-
-
-__all__ = ["Configuration", "Plan", "PlanDiff", "Trial", "TrialState", "apply", "plan_sweep", "with_seed"]

@@ -70,8 +70,12 @@ def summary(plan: Plan, states: States) -> list[str]:
     lines = ["     ".join(parts), totals.basis]
     if plan.to_propose:
         lines.append(f"and {plan.to_propose} configurations that {plan.sweep.vary.by} proposes from the results")
-    lines += [f"! {problem}" for problem in plan.data.problems.values()]
-    return lines
+    return lines + [f"! {problem}" for problem in [*plan.data.problems.values(), *plan.problems(done(states))]]
+
+
+def done(states: States) -> frozenset[str]:
+    """Ids of the trials whose results are there."""
+    return frozenset(key for key, state in states.items() if state.state in _DONE)
 
 
 def plan_as_json(plan: Plan, states: States) -> dict[str, Any]:
@@ -108,7 +112,8 @@ def plan_as_json(plan: Plan, states: States) -> dict[str, Any]:
             for each in plan.configurations
         ],
         "totals": asdict(plan.totals) | {"to_propose": plan.to_propose},
-        "problems": list(plan.data.problems.values()),
+        "unseen_data": dict(plan.data.problems),
+        "beyond_limits": plan.problems(done(states)),
     }
 
 
@@ -140,11 +145,9 @@ def _state(each: Configuration, states: States) -> str:
 
 
 def _trial_counts(plan: Plan, states: States) -> str:
-    there = [trial for trial in plan.trials if trial.id in states and states[trial.id].state in _DONE]
+    there = done(states)
     begun = [
-        trial
-        for trial in plan.trials
-        if trial.id in states and states[trial.id].state not in _DONE and states[trial.id].progress > 0
+        trial for trial in plan.trials if trial.id in states and trial.id not in there and states[trial.id].progress > 0
     ]
     left = len(plan.trials) - len(there) - len(begun)
     total = f"{len(plan.trials):,} trial{'s' if len(plan.trials) != 1 else ''}"

@@ -4,19 +4,22 @@
     site = load_site("cluster")            # cluster/sites/cluster.yaml
     site = load_site("my/site.yaml")
 
-Relative paths in a site file start from the folder in which the command is called. A site file is written to no
-storage, but it is shared between people: credentials come from the environment, and keys that look like one are refused.
+Relative paths in a site file start from the folder in which the command is called. A site file is
+written to no storage, but people share it: credentials come from the environment, and keys that look like one are
+refused.
 """
 
 import re
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from orchestrator.errors import Mistake, SpecError, UsageError
 from orchestrator.plan import document as files
+from orchestrator.plan.form import validate
 from orchestrator.plan.quantity import Quantity
 from orchestrator.plan.vary import Part
 from perceiver.wording import nearest
@@ -68,7 +71,7 @@ class Resources(Part):
     """CPU cores, for the model and for reading clips."""
     gpus: Annotated[float, Field(ge=0, le=64)] = 0
     """GPUs; below 1, several trials share one."""
-    custom: dict[str, Annotated[float, Field(gt=0)]] = {}
+    custom: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     """Custom resources of the Ray cluster, such as {H200: 1}."""
 
 
@@ -104,9 +107,9 @@ class Site(Part):
     """Folder or fsspec URL for checkpoints and artifacts: s3://bucket/sweeps, gs://..., a shared folder."""
     tracking: Annotated[str, Field(min_length=1)] = "sqlite:///runs/mlflow.db"
     """MLflow tracking URI: sqlite:///file, postgresql://..., http://host:5000."""
-    data: dict[str, Annotated[DataPlace, BeforeValidator(_data_place)]] = {
-        "synthetic": DataPlace(url="runs/data/synthetic", synthetic=Synthetic())
-    }
+    data: dict[str, Annotated[DataPlace, BeforeValidator(_data_place)]] = Field(
+        default_factory=lambda: {"synthetic": DataPlace(url="runs/data/synthetic", synthetic=Synthetic())}
+    )
     """Data set name (`data.set`) -> its folder or URL, or a mapping with more."""
     resources: Resources = Resources()
     """What each worker holds."""
@@ -118,7 +121,7 @@ class Site(Part):
     """Trials side by side; null for as many as fit."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 600.0
     """Longest time between checkpoints of a trial."""
-    env: dict[str, str] = {}
+    env: dict[str, str] = Field(default_factory=dict)
     """Environment variables of the workers; no secrets."""
     memory_per_gpu: Quantity | None = None
     """Memory of one GPU, such as 141GB; plans flag trials that need more."""
@@ -126,8 +129,10 @@ class Site(Part):
     """Price of a GPU for an hour; without GPUs, of a worker."""
     flops_per_second: Quantity | None = None
     """Training FLOPs a worker sustains, assumed for plans where nothing was measured: 200T."""
-    calibrations: list[Calibration] = []
+    calibrations: list[Calibration] = Field(default_factory=list)
     """Throughputs measured here (`sweep calibrate`)."""
+
+    model_config = ConfigDict(populate_by_name=True)
 
     @model_validator(mode="after")
     def _gpus_make_sense(self) -> "Site":
@@ -170,7 +175,7 @@ def load_site(name: str | Path | None = None) -> Site:
     """
     path = _find(str(name or DEFAULT))
     document = files.read(path)
-    site: Site = files.validate(document, Site, {"site": path.stem} | document.data)
+    site = validate(replace(document, data={"site": path.stem} | document.data), Site)
     mistakes = [*_secrets(document.data, (), document)]
     if mistakes:
         raise SpecError(document.source, mistakes)

@@ -7,22 +7,27 @@
 changes are in it, every factor and level is one that the configuration has. `planner.py` makes trials of it.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
-from orchestrator.errors import SpecError
+from orchestrator.errors import Mistake, SpecError
 from orchestrator.plan import document as files
 from orchestrator.plan.bases import load_base
 from orchestrator.plan.changes import apply
-from orchestrator.plan.check import Checker
+from orchestrator.plan.check import check
 from orchestrator.plan.document import Document
+from orchestrator.plan.form import examine, overridden
 from orchestrator.plan.quantity import Quantity
-from orchestrator.plan.vary import Part, Vary
+from orchestrator.plan.vary import Part, Vary, one_or_many
 from perceiver.config import RunConfig
+from perceiver.wording import shown
+
+_NAME = re.compile(r"^[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?$")
 
 Promoted = Callable[[str], RunConfig]
 
@@ -68,12 +73,12 @@ def _seeds(value: Any) -> tuple[int, ...]:
             raise ValueError(f"expected 1 to 1000 seeds, got {value}")
         return tuple(range(value))
     if not isinstance(value, list | tuple) or not value:
-        raise ValueError(f"expected a whole number or a list of them, got {files.shown(value)}")
+        raise ValueError(f"expected a whole number or a list of them, got {shown(value)}")
     for seed in value:
         if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
-            raise ValueError(f"expected a list of whole numbers from 0 to 2147483647, got {files.shown(seed)} in it")
+            raise ValueError(f"expected a list of whole numbers from 0 to 2147483647, got {shown(seed)} in it")
     if len(set(value)) < len(value):
-        raise ValueError(f"a seed is in the list twice: {files.shown(list(value))}")
+        raise ValueError(f"a seed is in the list twice: {shown(list(value))}")
     return tuple(value)
 
 
@@ -85,18 +90,29 @@ _SEEDS_SCHEMA = {
 }
 
 
+def _name(value: Any) -> Any:
+    if isinstance(value, str) and not _NAME.match(value):
+        fitting = re.sub(r"[^a-z0-9_]+", "-", value.lower()).strip("-_")[:64]
+        hint = f". Perhaps: {fitting}" if fitting else ""
+        raise ValueError(f"expected up to 64 small letters, digits, - and _, got {shown(value)}{hint}")
+    return value
+
+
 class SweepFile(Part):
     """A sweep: one question, a baseline, the factors that vary, how they are combined, how many seeds."""
 
-    sweep: Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$")]
+    sweep: Annotated[str, BeforeValidator(_name)]
     """Its name: small letters, digits, - and _. The MLflow experiment and the folder on storage have it."""
     question: str = ""
     """What the sweep is to answer, in a sentence."""
     base: str
     """A name in sweeps/base, a path relative to this file, or promoted:<registered model>."""
-    set: dict[str, Any] = {}
+    set: dict[str, Any] = Field(default_factory=dict)
     """Changes to the base that make the baseline: dotted key -> value."""
-    score: Score | Annotated[list[Score], Field(min_length=1)] = Score()
+    score: Annotated[
+        Annotated[Score, Tag("one")] | Annotated[list[Score], Field(min_length=1), Tag("many")],
+        Discriminator(one_or_many),
+    ] = Score()
     """The metric that ranks; a list of them for nsga2, the first one ranks the board."""
     vary: Vary
     """The factors and how they are combined."""
@@ -108,10 +124,15 @@ class SweepFile(Part):
     """A rule that ends trials which fall behind."""
     replicate_top: Annotated[int, Field(ge=1)] = 5
     """Adaptive search: each proposal runs with one seed; so many leaders then run with all of them."""
-    warm_start: list[str] = []
+    warm_start: list[str] = Field(default_factory=list)
     """Adaptive search: names of earlier sweeps whose results start it."""
-    final: dict[str, Any] = {}
+    final: dict[str, Any] = Field(default_factory=dict)
     """Changes that `sweep promote` makes to the winner for its final run, such as {train.epochs: 100}."""
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """The scores, one or several."""
+        return tuple(self.score) if isinstance(self.score, list) else (self.score,)
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "SweepFile":
@@ -180,23 +201,20 @@ def parse_sweep(text: str, source: str = "sweep", overrides: Mapping[str, Any] |
 
 
 def _sweep(document: Document, overrides: Mapping[str, Any], resolve_promoted: Promoted | None) -> Sweep:
-    document = files.overridden(document, overrides, tuple(SweepFile.model_fields), into="set")
-    form: SweepFile = files.validate(document, SweepFile)
-    base = load_base(form.base, document, resolve_promoted)
-    checker = Checker(document, base)
-    baseline = checker.changed(form.set, ("set",))
-    checker.check_score(form.score if isinstance(form.score, list) else [form.score], baseline)
-    checker.check_vary(form.vary, baseline)
-    checker.check_final(form.final, baseline)
-    checker.check_stop_early(form.stop_early, baseline)
-    if checker.mistakes:
-        raise SpecError(document.source, checker.mistakes)
+    document = overridden(document, overrides, tuple(SweepFile.model_fields), into="set")
+    form, mistakes = examine(document, SweepFile, stand_ins={"sweep": "unnamed", "base": ""})
+    if form is None:
+        raise SpecError(document.source, mistakes)
+    base = _base(form.base, document, resolve_promoted, mistakes) if form.base else None
+    baseline, found = check(document, form, base)
+    if mistakes + found or base is None:
+        raise SpecError(document.source, mistakes + found)
     return Sweep(
         name=form.sweep,
         question=form.question,
         base=form.base,
         baseline=baseline,
-        scores=tuple(form.score) if isinstance(form.score, list) else (form.score,),
+        scores=form.scores,
         vary=form.vary,
         seeds=form.seeds,
         limits=form.limits,
@@ -206,3 +224,14 @@ def _sweep(document: Document, overrides: Mapping[str, Any], resolve_promoted: P
         final=form.final,
         document=document,
     )
+
+
+def _base(
+    name: str, document: Document, resolve_promoted: Promoted | None, mistakes: list[Mistake]
+) -> RunConfig | None:
+    """The base; None, with its mistakes noted, if it can't be used."""
+    try:
+        return load_base(name, document, resolve_promoted)
+    except SpecError as error:
+        mistakes += error.mistakes
+        return None

@@ -5,10 +5,13 @@ The classes only hold what was written and check its form; `combine.py` makes co
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
+
+from perceiver.wording import shown
 
 Key = Annotated[str, Field(min_length=1, description="A dotted key of the configuration.")]
 Count = Annotated[int, Field(ge=1)]
+Pair = Annotated[list[Key], Field(min_length=2, max_length=2)]
 Levels = Annotated[list[Any], Field(min_length=1)]
 
 
@@ -20,16 +23,25 @@ class Part(BaseModel):
     )
 
 
+def _number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"expected a number, got {shown(value)}")
+    return value
+
+
+Number = Annotated[int | float, BeforeValidator(_number), WithJsonSchema({"type": "number"})]
+
+
 class Range(Part):
     """Levels between two numbers, both included."""
 
-    low: int | float
+    low: Number
     """Least level."""
-    high: int | float
+    high: Number
     """Greatest level."""
     scale: Literal["linear", "log"] = "linear"
     """log: every doubling is as likely as the next."""
-    step: Annotated[int | float, Field(gt=0)] | None = None
+    step: Number | None = None
     """Levels are low, low + step, low + 2 steps, ... (linear only)."""
 
     @model_validator(mode="after")
@@ -38,6 +50,8 @@ class Range(Part):
             raise ValueError(f"low {self.low} is not below high {self.high}")
         if self.scale == "log" and self.low <= 0:
             raise ValueError(f"a log scale can't reach down to {self.low}: low must be above 0")
+        if self.step is not None and self.step <= 0:
+            raise ValueError(f"step {self.step} is not above 0")
         if self.step is not None and self.scale == "log":
             raise ValueError("step needs a linear scale; for a log scale list the levels")
         if self.step is not None and self.step > self.high - self.low:
@@ -47,6 +61,11 @@ class Range(Part):
 
 def _form(value: Any) -> str:
     return "range" if isinstance(value, dict | Range) else "levels"
+
+
+def one_or_many(value: Any) -> str:
+    """Which of two forms a value has: a list, or one of what the list would hold."""
+    return "many" if isinstance(value, list | tuple) else "one"
 
 
 Factor = Annotated[Annotated[Levels, Tag("levels")] | Annotated[Range, Tag("range")], Discriminator(_form)]
@@ -92,9 +111,9 @@ class Match(Part):
 
 
 class _Combined(Part):
-    where: list[Condition] = []
+    where: list[Condition] = Field(default_factory=list)
     """Conditions: factors that exist only with some levels of others."""
-    ties: dict[Key, Tie] = {}
+    ties: dict[Key, Tie] = Field(default_factory=dict)
     """Keys that follow a factor."""
     match: Match | None = None
     """Hold compute or size at the baseline's by solving for one more key."""
@@ -106,7 +125,9 @@ class OneFactor(_Combined):
     by: Literal["one-factor"]
     factors: Annotated[dict[Key, Levels], Field(min_length=1)]
     """Dotted key -> levels; the baseline's own level may be among them or not."""
-    pairs: bool | list[Annotated[list[Key], Field(min_length=2, max_length=2)]] = False
+    pairs: Annotated[Annotated[bool, Tag("one")] | Annotated[list[Pair], Tag("many")], Discriminator(one_or_many)] = (
+        False
+    )
     """Also vary two factors together: true for all pairs, or a list of pairs."""
 
 
