@@ -85,15 +85,16 @@ def plan(file: Path, site: str | None, changes: tuple[str, ...], accept_older_co
 @click.argument("file", type=click.Path(path_type=Path))
 @_site
 @_older
-@click.option("--yes", is_flag=True, help="Start also what would otherwise be asked about.")
+@click.option("--yes", is_flag=True, help="Compute again what older code computed; allow very many trials.")
 @_json
 def run(file: Path, site: str | None, accept_older_code: bool, yes: bool, as_json: bool) -> None:
     """Run what is missing of FILE. Safe to run again, also after a crash or Ctrl-C."""
-    from orchestrator.run.driver import run_plan
+    from orchestrator.run.driver import OlderCode, run_plan
 
     planned = _plan(file, site)
     again = f"sweep run {file}" + (f" --site {site}" if site else "")
-    outcome = run_plan(planned, _display(planned, as_json), accept_older_code=accept_older_code)
+    older_code: OlderCode = "keep" if accept_older_code else "compute" if yes else "ask"
+    outcome = run_plan(planned, _display(planned, as_json), older_code=older_code)
     if as_json:
         print_json(vars(outcome) | {"complete": outcome.complete})
     _conclude(outcome, planned.sweep.name, again, quiet=as_json)
@@ -202,7 +203,7 @@ def demo(site: str | None) -> None:
     context = click.get_current_context()
     steps: list[tuple[str, click.Command, dict[str, Any]]] = [
         (f"sweep plan {shown}", plan, {"file": shown}),
-        (f"sweep run {shown}", run, {"file": shown}),
+        (f"sweep run {shown}", run, {"file": shown, "yes": True}),
         ("sweep board smoke", board, {"sweep": "smoke"}),
         ("sweep promote smoke --yes", promote, {"sweep": "smoke", "yes": True}),
     ]

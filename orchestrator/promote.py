@@ -18,7 +18,8 @@ from orchestrator.plan.planner import Plan, plan_sweep
 from orchestrator.plan.site import Site, load_site
 from orchestrator.plan.spec import Limits, Score, Sweep
 from orchestrator.plan.vary import Listed
-from orchestrator.rank.board import Board, Row, board
+from orchestrator.rank.board import Board, board
+from orchestrator.rank.rows import Row
 from orchestrator.run.display import Silent
 from orchestrator.run.driver import run_plan
 from orchestrator.track import checkpoints, storage
@@ -111,7 +112,7 @@ def promote(
     proposal = Proposal(sweep, reason, plan, name, registry.champion(name))
     if not confirm(proposal):
         raise UsageError("Nothing was started.")
-    lineage = {Tag.PROMOTED_FROM: f"{sweep} {winner.configuration}: {' '.join(winner.run_ids.values())}"}
+    lineage = {str(Tag.PROMOTED_FROM): f"{sweep} {winner.configuration}: {' '.join(winner.run_ids.values())}"}
     _run(plan, display(plan), lineage)
     return _register(proposal, winner, registry, where)
 
@@ -196,7 +197,7 @@ def _final_plan(ranked: Board, winner: Row, config: RunConfig, seeds: int, site:
         question=ranked.question,
         base=f"the winner of {ranked.sweep}",
         baseline=config,
-        scores=(Score(metric=ranked.metric, goal=ranked.goal),),
+        scores=(Score.model_validate({"metric": ranked.metric, "goal": ranked.goal}),),
         vary=Listed(by="list", points=[{}]),
         seeds=tuple(range(seeds)),
         limits=Limits(),

@@ -12,7 +12,7 @@ its top level, never inside a torch context, which would leak into the caller.
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -116,7 +116,7 @@ def total_steps(config: RunConfig, train_clips: int) -> int:
 
 
 def _step(
-    model: torch.nn.Module, state: TrainState, batch: Batch, config: RunConfig, device: torch.device
+    model: Callable[..., torch.Tensor], state: TrainState, batch: Batch, config: RunConfig, device: torch.device
 ) -> torch.Tensor:
     """One optimizer step over the batch, in micro-batches; returns the mean loss, still on the device."""
     size = config.train.micro_batch or len(batch)

@@ -73,12 +73,12 @@ class _Desk:
 
     def book(self, trial: Trial, entry: Entry) -> Booking:
         """The trial's run: the one that is there, or a new one."""
+        for run in entry.outdated:
+            self.recorder.tag(run.run_id, {Tag.ROLE: "superseded"})
         if entry.state == State.REUSABLE:
             return self._repeat(trial, entry)
         if entry.run is not None:
             return self._go_on(trial, entry, entry.run)
-        if entry.missed is not None:
-            self.recorder.tag(entry.missed.run_id, {Tag.ROLE: "superseded"})
         place = self._schedule(trial)
         return Booking(trial, self.parent, place.run_id, place.root)
 

@@ -18,7 +18,7 @@ class Listener(Protocol):
         """Time has passed."""
 
 
-class Reports(tune.Callback):  # type: ignore[misc]
+class Reports(tune.Callback):
     """Passes on what Tune hears of trials."""
 
     def __init__(self, listener: Listener) -> None:

@@ -47,7 +47,7 @@ def connected(site: Site) -> Iterator[None]:
 def require_room(site: Site) -> None:
     """Raises UsageError if no node could ever hold a worker: Ray would wait for one without end."""
     wanted = site.trial_resources()
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     if any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes):
         return
     largest = {name: max((node.get(name, 0) for node in nodes), default=0) for name in wanted}

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from orchestrator.errors import UsageError
 from orchestrator.plan.planner import Plan, plan_sweep
@@ -47,7 +47,11 @@ class Outcome:
         return not (self.failed or self.interrupted or self.waiting)
 
 
-def run_sweep(sweep: Sweep | str | Path, site: Site | str | None = None, *, accept_older_code: bool = False) -> Outcome:
+OlderCode = Literal["ask", "keep", "compute"]
+"""What becomes of results that other code computed: refuse to go on, count them, or compute them again."""
+
+
+def run_sweep(sweep: Sweep | str | Path, site: Site | str | None = None, *, older_code: OlderCode = "ask") -> Outcome:
     """Runs what is missing of a sweep, or of the sweep in a file, and returns when all of it has ended.
 
     Raises:
@@ -56,21 +60,22 @@ def run_sweep(sweep: Sweep | str | Path, site: Site | str | None = None, *, acce
     """
     where = site if isinstance(site, Site) else load_site(site)
     what = sweep if isinstance(sweep, Sweep) else load_sweep(sweep)
-    return run_plan(plan_sweep(what, where), accept_older_code=accept_older_code)
+    return run_plan(plan_sweep(what, where), older_code=older_code)
 
 
 def run_plan(
     plan: Plan,
     display: Silent | None = None,
     *,
-    accept_older_code: bool = False,
+    older_code: OlderCode = "ask",
     lineage: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Runs what is missing of the plan and returns when all of it has ended; `lineage` tags its runs.
 
     Raises:
         Unreachable: tracker, storage or cluster can't be used.
-        UsageError: another driver runs this sweep, or the cluster has no room for a trial.
+        UsageError: another driver runs this sweep, the cluster has no room for a trial, the data can't be seen, or
+            finished trials were computed by other code and nobody said what to do with them.
         KeyboardInterrupt: at the second Ctrl-C; nothing that was saved is lost.
     """
     if plan.data.problems:
@@ -80,7 +85,9 @@ def run_plan(
     storage.check_writable(paths.root)
     with Lease(paths):
         recorder = Recorder(plan.site.tracking, plan.sweep.name, paths.root)
-        stock = ledger.take_stock(plan, accept_older_code)
+        stock = ledger.take_stock(plan, accept_older_code=older_code == "keep")
+        if older_code == "ask":
+            _refuse_older_code(stock)
         bookings = book(plan, stock, recorder, lineage or {})
         if lineage is None:  # a final run is not the sweep's plan
             runs = {booking.trial.id: booking.run_id for booking in bookings}
@@ -92,6 +99,16 @@ def run_plan(
             session.end_parent()
             recorder.close()
         return session.outcome
+
+
+def _refuse_older_code(stock: Mapping[str, ledger.Entry]) -> None:
+    """Results are paid for: they are neither thrown away nor mixed with newer ones unless somebody says so."""
+    older = [entry for entry in stock.values() if entry.near_miss == ledger.OLDER_CODE]
+    if older:
+        raise UsageError(
+            f"{len(older)} finished trials were {ledger.OLDER_CODE}. "
+            "Keep them with --accept-older-code (they are marked), or compute them again with --yes"
+        )
 
 
 class _Session:

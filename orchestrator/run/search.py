@@ -12,7 +12,7 @@ from ray.tune.search import Searcher
 from orchestrator.run.worker import Order
 
 
-class PlannedTrials(Searcher):  # type: ignore[misc]
+class PlannedTrials(Searcher):
     """Hands out orders in the plan's sequence."""
 
     def __init__(self, orders: Iterator[Order], shall_stop: Callable[[], bool]) -> None:
@@ -20,7 +20,7 @@ class PlannedTrials(Searcher):  # type: ignore[misc]
         self._orders = orders
         self._shall_stop = shall_stop
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+    def suggest(self, trial_id: str) -> Any:
         """The next order, or that there is none."""
         order = None if self._shall_stop() else next(self._orders, None)
         return Searcher.FINISHED if order is None else {"order": vars(order)}

@@ -14,6 +14,8 @@ from orchestrator.track.names import Tag
 from orchestrator.track.reader import NoDatabase, find_identities, read_runs
 from orchestrator.track.records import RunRecord
 
+OLDER_CODE = "made by older code"
+
 
 class State(StrEnum):
     """Where a planned trial stands."""
@@ -39,8 +41,8 @@ class Entry:
     """The other sweep, if the result is reusable."""
     near_miss: str = ""
     """Why a finished run of the same configuration does not count: what differs."""
-    missed: RunRecord | None = None
-    """That run."""
+    outdated: tuple[RunRecord, ...] = ()
+    """Runs of the same configuration on other data or by other code; a new run takes their place."""
     older_code: bool = False
     """The result was computed by other code, and the user accepts that."""
 
@@ -56,7 +58,7 @@ class Entry:
             return f"at {self.progress:.0%}" if self.progress else "new"
         if self.near_miss:
             return f"near miss: {self.near_miss}"
-        return "finished, by older code" if self.older_code else str(self.state)
+        return f"finished, {OLDER_CODE}" if self.older_code else str(self.state)
 
 
 def take_stock(plan: Plan, accept_older_code: bool = False) -> dict[str, Entry]:
@@ -108,19 +110,18 @@ def _entry(
     if same:
         best = max(same, key=lambda run: (run.status == "FINISHED", float(run.tags.get(Tag.PROGRESS, 0))))
         return Entry(State.FINISHED if best.status == "FINISHED" else State.UNFINISHED, best)
-    if trial.identity in elsewhere:
+    outdated = tuple(runs)
+    if trial.identity is not None and trial.identity in elsewhere:
         run = elsewhere[trial.identity]
-        return Entry(State.REUSABLE, run, sweep=run.tags[Tag.NAME])
-    other = next((run for run in runs if run.status == "FINISHED"), None)
-    if other is None:
-        return Entry(State.NEW)
-    differs = difference(other, trial)
-    if differs == "older code" and accept_older_code:
-        return Entry(State.FINISHED, other, older_code=True)
-    return Entry(State.NEW, near_miss=differs, missed=other)
+        return Entry(State.REUSABLE, run, sweep=run.tags[Tag.NAME], outdated=outdated)
+    finished = next((run for run in runs if run.status == "FINISHED"), None)
+    near_miss = difference(finished, trial) if finished else ""
+    if near_miss == OLDER_CODE and accept_older_code:
+        return Entry(State.FINISHED, finished, older_code=True)
+    return Entry(State.NEW, near_miss=near_miss, outdated=outdated)
 
 
 def difference(run: RunRecord, trial: Trial) -> str:
     """What sets a finished run of an equal config apart from the planned trial."""
     data = json.loads(run.tags.get(Tag.COMPARABLE) or "{}").get("data")
-    return "older code" if data == trial.data_digest else f"data digest {str(data)[:8]}"
+    return OLDER_CODE if data == trial.data_digest else f"data digest {str(data)[:8]}"

@@ -171,10 +171,10 @@ class Recorder:
     def _open_experiment(self, sweep: str, artifact_location: str) -> Experiment:
         experiment = self._client.get_experiment_by_name(sweep)
         if experiment is None:
-            self._client.create_experiment(sweep, artifact_location=artifact_location)
-        elif experiment.lifecycle_stage == "deleted":
+            return self._client.get_experiment(self._client.create_experiment(sweep, artifact_location))
+        if experiment.lifecycle_stage == "deleted":
             self._client.restore_experiment(experiment.experiment_id)
-        return self._client.get_experiment_by_name(sweep)
+        return experiment
 
 
 def _text(value: Any) -> str:

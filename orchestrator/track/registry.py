@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from orchestrator.errors import Unreachable, UsageError
@@ -50,7 +51,7 @@ class Registry:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
             raise Unreachable(f"The registry {self._tracking} does not answer: {error.message}") from error
-        return Version(model, str(found.version), found.run_id, found.source, found.tags)
+        return _version(model, found)
 
     def register(self, model: str, source: str, run_id: str, tags: Mapping[str, str]) -> Version:
         """A new version of the model, made of a checkpoint; one that is there already for the run is returned."""
@@ -77,4 +78,8 @@ class Registry:
             numbers = sorted(int(each.version) for each in self._client.search_model_versions(f"name = '{model}'"))
             known = f"Versions: {', '.join(map(str, numbers))}" if numbers else f"There is no model {model}"
             raise UsageError(f"{model} has no version {number}. {known}") from None
-        return Version(model, str(found.version), found.run_id, found.source, found.tags)
+        return _version(model, found)
+
+
+def _version(model: str, found: ModelVersion) -> Version:
+    return Version(model, str(found.version), found.run_id or "", found.source or "", found.tags)
