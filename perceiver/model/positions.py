@@ -17,11 +17,12 @@ def fourier_features(grid: tuple[int, ...], bands: int, max_resolution: tuple[in
     Per axis the positions run over [-1, 1], both ends included, and the frequencies linearly from 1 to half of the
     axis's `max_resolution`, its Nyquist frequency. Channels: the positions, all sines (axis by axis), all cosines.
     """
-    axes = torch.meshgrid(*(torch.linspace(-1.0, 1.0, size) for size in grid), indexing="ij")
-    places = torch.stack([axis.flatten() for axis in axes], dim=-1)  # (tokens, axes)
-    frequencies = torch.stack([torch.linspace(1.0, top / 2, bands) for top in max_resolution])  # (axes, bands)
-    angles = (math.pi * places[:, :, None] * frequencies).flatten(1)
-    return torch.cat([places, angles.sin(), angles.cos()], dim=-1)
+    # In float64 first: an angle reaches 2,400 pi on the paper's mel, where float32 is off by 5e-4.
+    axes = [torch.linspace(-1.0, 1.0, size, dtype=torch.float64) for size in grid]
+    places = torch.stack([axis.flatten() for axis in torch.meshgrid(*axes, indexing="ij")], dim=-1)  # (tokens, axes)
+    tops = [torch.linspace(1.0, top / 2, bands, dtype=torch.float64) for top in max_resolution]
+    angles = (math.pi * places[:, :, None] * torch.stack(tops)).flatten(1)
+    return torch.cat([places, angles.sin(), angles.cos()], dim=-1).to(torch.get_default_dtype())
 
 
 class FourierPositions(nn.Module):
