@@ -23,17 +23,24 @@ def parameters(model: ModelConfig) -> int:
 
 
 def flops(model: ModelConfig) -> int:
-    """FLOPs of one clip's forward pass, a multiply and an add counted apart (2 x MACs), matrix products only.
-
-    Keys and values are counted as the paper projects them. The absorbed form computes the same with fewer operations;
-    `computed_flops` counts what is really done.
-    """
-    return _flops(model, absorbed=False)
+    """FLOPs of one clip's forward pass as the paper counts them: matrix products, multiply and add counted apart."""
+    tokens = sum(_tokens_per_iteration(model).values())
+    cross = _cross_flops(model, model.latents, tokens, model.input_channels)
+    return model.iterations * cross + _other_flops(model)
 
 
 def computed_flops(model: ModelConfig) -> int:
-    """FLOPs of one clip's forward pass as it is computed, with absorbed cross-attention where the config has it."""
-    return _flops(model, absorbed=model.absorbed_attention and model.cross_heads == 1)
+    """FLOPs that are really done: absorbed cross-attention, where the config has it, computes the same with fewer.
+
+    It projects N latents and not M tokens, and each modality's products are as wide as its own channels and two more,
+    filled up to a multiple of 8 (`perceiver/model/absorbed.py`).
+    """
+    if not model.absorbed_attention or model.cross_heads > 1:
+        return flops(model)
+    n, c = model.latents, model.input_channels
+    products = sum(2 * n * m * _folded_channels(model, name) for name, m in _tokens_per_iteration(model).items())
+    cross = 2 * (2 * n * c * c + products) + _query_and_dense_flops(model, n, c)
+    return model.iterations * cross + _other_flops(model)
 
 
 def _distinct_layers(model: ModelConfig) -> tuple[int, int]:
@@ -87,38 +94,46 @@ def _readout_parameters(model: ModelConfig) -> int:
     return query + _linear(width, model.classes)
 
 
-def _flops(model: ModelConfig, absorbed: bool) -> int:
-    n, d = model.latents, model.latent_channels
-    cross = _cross_flops(model, n, _tokens_per_iteration(model), model.input_channels, absorbed)
-    latent = 2 * (4 * n * d * d + 2 * n * n * d + 2 * model.widening * n * d * d)
-    query = _cross_flops(model, 1, n, d, absorbed=False) if model.readout == "query" else 0
-    readout = query + 2 * d * model.classes
-    return model.iterations * (cross + model.layers_per_block * latent) + readout + _fusion_flops(model)
+def _cross_flops(model: ModelConfig, n: int, m: int, c: int) -> int:
+    """Keys and values of M inputs, scores, weighted sums; query, output, dense."""
+    return 2 * (2 * m * c * c + 2 * n * m * c) + _query_and_dense_flops(model, n, c)
 
 
-def _cross_flops(model: ModelConfig, n: int, m: int, c: int, absorbed: bool) -> int:
-    """Keys and values of M inputs, or in the absorbed form of N latents; scores and sums; query and output; dense."""
+def _query_and_dense_flops(model: ModelConfig, n: int, c: int) -> int:
     d = model.latent_channels
-    projections = 2 * (n if absorbed else m) * c * c
-    return 2 * (projections + 2 * n * m * c + 2 * n * d * c + 2 * model.widening * n * d * d)
+    return 2 * (2 * n * d * c + 2 * model.widening * n * d * d)
 
 
-def _tokens_per_iteration(model: ModelConfig) -> int:
-    """Tokens that one cross-attend sees: with unrolled time, its stretch of what is unrolled."""
+def _other_flops(model: ModelConfig) -> int:
+    """All blocks of self-attends, the read-out, and what happens to the inputs before they are tokens."""
+    n, d = model.latents, model.latent_channels
+    latent = 2 * (4 * n * d * d + 2 * n * n * d + 2 * model.widening * n * d * d)
+    query = _cross_flops(model, 1, n, d) if model.readout == "query" else 0
+    return model.iterations * model.layers_per_block * latent + query + 2 * d * model.classes + _input_flops(model)
+
+
+def _folded_channels(model: ModelConfig, modality: str) -> int:
+    """Width of a modality's tokens in absorbed attention."""
+    linear = modality == "audio" and model.fusion == "linear" and len(model.inputs.modalities) == 2
+    channels = model.input_channels if linear else getattr(model.inputs, modality).channels
+    return -(-(channels + 2) // 8) * 8
+
+
+def _tokens_per_iteration(model: ModelConfig) -> dict[str, int]:
+    """Tokens of each modality that one cross-attend sees: with unrolled time, its stretch of what is unrolled."""
+    seen = {}
+    for name in model.inputs.modalities:
+        part = getattr(model.inputs, name)
+        unrolls = name == "video" or part.unrolled or len(model.inputs.modalities) == 1
+        seen[name] = part.tokens // model.iterations if model.unroll_time and unrolls else part.tokens
+    return seen
+
+
+def _input_flops(model: ModelConfig) -> int:
+    """The mel filters, and the linear layer that brings audio to video's width."""
     video, audio = model.inputs.video, model.inputs.audio
-    if not model.unroll_time:
-        return model.input_tokens
-    tokens = 0
-    if video is not None:
-        tokens += video.tokens // model.iterations
-    if audio is not None:
-        unrolled = audio.unrolled or video is None
-        tokens += audio.tokens // model.iterations if unrolled else audio.tokens
-    return tokens
-
-
-def _fusion_flops(model: ModelConfig) -> int:
-    video, audio = model.inputs.video, model.inputs.audio
-    if model.fusion != "linear" or video is None or audio is None:
+    if audio is None:
         return 0
-    return 2 * audio.tokens * audio.channels * video.channels
+    mel = 2 * audio.grid[0] * (audio.mel_window // 2 + 1) * audio.mel_bins if audio.kind == "mel" else 0
+    fused = 0 if video is None or model.fusion != "linear" else 2 * audio.tokens * audio.channels * video.channels
+    return mel + fused
