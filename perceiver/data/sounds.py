@@ -1,10 +1,12 @@
 """Sound of a media file as mono samples at a constant rate, placed by their time stamps."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from av import AudioFrame
 from av.audio.resampler import AudioResampler
 
 from perceiver.data.media import Media
@@ -12,6 +14,9 @@ from perceiver.data.media import Media
 _LEAD = 0.15
 """Seconds decoded before the wanted ones: an AAC or MP3 decoder that starts in the middle needs a few frames."""
 _KEPT_LEAD = 0.05
+"""Seconds of the lead that go through the resampler."""
+_TAIL = 0.005
+"""Seconds beyond the end for the resampler's filter."""
 _GAP = 0.015
 """Seconds by which time stamps may leave the count of samples before they are believed; below the 20 ms of sync."""
 
@@ -45,41 +50,53 @@ def _pieces(media: Media, start: float, end: float, rate: int) -> Iterator[tuple
     """Runs of unbroken sound at the wanted rate, each with the time of its first sample."""
     run: _Run | None = None
     for at, frame in media.frames(media.audio, max(start - _LEAD, 0.0)):
-        if at >= end:
+        if at >= end + _TAIL:
             break
         if at + frame.samples / frame.sample_rate <= start - _KEPT_LEAD:
             continue
         if run is not None and not run.continues(at, frame):
-            yield run.begins, run.finish()
+            yield run.resampled(rate, start)
             run = None
         if run is None:
-            run = _Run(at, frame, rate)
+            run = _Run(at, frame)
         run.add(frame)
     if run is not None:
-        yield run.begins, run.finish()
+        yield run.resampled(rate, start)
 
 
 class _Run:
-    """Consecutive frames of one format going through one resampler."""
+    """Consecutive frames of one format."""
 
-    def __init__(self, begins: float, frame: Any, rate: int) -> None:
-        self.begins, self._format, self._rate, self._samples = begins, _format(frame), rate, 0
-        self._resampler = AudioResampler(format="fltp", layout="mono", rate=rate)
-        self._out: list[np.ndarray] = []
+    def __init__(self, begins: float, frame: Any) -> None:
+        self._begins, self._format, self._rate, self._samples = begins, _format(frame), frame.sample_rate, 0
+        self._values: list[np.ndarray] = []
 
     def continues(self, at: float, frame: Any) -> bool:
-        expected = self.begins + self._samples / frame.sample_rate
+        expected = self._begins + self._samples / self._rate
         return _format(frame) == self._format and abs(at - expected) <= _GAP
 
     def add(self, frame: Any) -> None:
         self._samples += frame.samples
-        frame.pts = None  # the resampler would pad or drop by time stamps; `continues` has judged them
-        self._out += [out.to_ndarray()[0] for out in self._resampler.resample(frame)]
+        self._values.append(frame.to_ndarray())
 
-    def finish(self) -> np.ndarray:
-        self._out += [out.to_ndarray()[0] for out in self._resampler.resample(None)]
-        return np.concatenate(self._out) if self._out else np.zeros(0, np.float32)
+    def resampled(self, rate: int, start: float) -> tuple[float, np.ndarray]:
+        """The time of the first sample, and all samples at `rate`, mixed to one channel."""
+        name, layout, _ = self._format
+        values = np.concatenate(self._values, axis=1)
+        skipped = self._to_common_time(rate) if self._begins < start else 0
+        values = values[:, skipped * (values.shape[1] // self._samples) :]  # packed formats interleave their channels
+        frame = AudioFrame.from_ndarray(np.ascontiguousarray(values), format=name, layout=layout)
+        frame.sample_rate = self._rate
+        resampler = AudioResampler(format="fltp", layout="mono", rate=rate)
+        out = [piece.to_ndarray()[0] for part in (frame, None) for piece in resampler.resample(part)]
+        return self._begins + skipped / self._rate, np.concatenate(out) if out else np.zeros(0, np.float32)
+
+    def _to_common_time(self, rate: int) -> int:
+        """Samples to skip until one falls on a sample of the wanted rate: every way to a clip then gives the same."""
+        period = self._rate // math.gcd(self._rate, rate)
+        skipped = -round(self._begins * self._rate) % period
+        return skipped if skipped < self._samples else 0
 
 
-def _format(frame: Any) -> tuple[Any, ...]:
+def _format(frame: Any) -> tuple[str, str, int]:
     return frame.format.name, frame.layout.name, frame.sample_rate
