@@ -72,22 +72,29 @@ def _features(features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
 
 
 def absorbed_attention(
-    queries: Tensor, inputs: list[FoldedTokens], norm: nn.LayerNorm, key: nn.Linear, value: nn.Linear
+    queries: Tensor,
+    inputs: list[FoldedTokens],
+    norm: nn.LayerNorm,
+    key: nn.Linear,
+    value: nn.Linear,
+    at_a_time: int | None = None,
 ) -> Tensor:
-    """One-headed attention of queries (B, N, C) to the input array through its norm and projections -> (B, N, C)."""
+    """One-headed attention of queries (B, N, C) to the input array through its norm and projections -> (B, N, C).
+
+    Latents don't meet in here: working on `at_a_time` of them bounds the memory for their N x M scores.
+    """
     # The key's bias can't matter, but it stays part of the graph: its gradient is zero, not missing.
     folded = (queries @ key.weight + 0.0 * key.bias) * norm.weight * queries.shape[-1] ** -0.5
-    seen = _attend(folded, inputs, queries.dtype)
+    rows = at_a_time or _latents_at_a_time(folded, sum(tokens.mean.shape[1] for tokens in inputs))
+    seen = _attend(folded, inputs, queries.dtype, rows)
     return value(seen * norm.weight + norm.bias)
 
 
-def _attend(folded: Tensor, inputs: list[FoldedTokens], dtype: torch.dtype) -> Tensor:
+def _attend(folded: Tensor, inputs: list[FoldedTokens], dtype: torch.dtype, rows: int) -> Tensor:
     """sum_i a_i x_i over all modalities, (B, N, C); the large products are made in `dtype`."""
     queries = [_to_features(folded, tokens).to(dtype) for tokens in inputs]
     widths = tuple(tokens.width for tokens in inputs)
     shared = *(t.features.to(dtype) for t in inputs), *(t.mean for t in inputs), *(t.scale for t in inputs)
-    # Latents don't meet in here, so some of them at a time will do: that bounds the memory for their N x M scores.
-    rows = _latents_at_a_time(folded, sum(tokens.mean.shape[1] for tokens in inputs))
     chunks = zip(*(query.split(rows, dim=1) for query in queries), strict=True)
     attended = zip(*(_Attend.apply(widths, *chunk, *shared) for chunk in chunks), strict=True)
     return sum(_from_features(torch.cat(part, dim=1), tokens) for part, tokens in zip(attended, inputs, strict=True))

@@ -6,9 +6,11 @@
 Read on in `inputs.py` (clips to tokens), `encoder.py` (iterations), `attention.py` and `readout.py`.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from perceiver.config import ModelConfig
@@ -53,6 +55,28 @@ class Perceiver(nn.Module):
         """
         tokens = self.tokens(inputs, present=present, blank=blank, mel_mask=mel_mask)
         return self.readout(self.encoder(tokens))
+
+    @torch.no_grad()
+    def attention_maps(self, inputs: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+        """Where each latent looks, one dictionary per cross-attend in their order: modality -> (B, N, *grid).
+
+        The grid is (time, height, width) of video patches, (time, frequency) of a spectrogram, (segments,) of raw
+        audio; where time is unrolled, that of the stretch which this cross-attend sees. A latent's values over all
+        modalities sum to one; several heads are averaged.
+        """
+        tokens, parts = self.tokens(inputs), self.config.iterations
+        grids = [getattr(self.config.inputs, name).grid for name in self.tokens.names]
+        seen = [
+            (time // parts if group.unrolled else time, *rest)
+            for group, (time, *rest) in zip(tokens, grids, strict=True)
+        ]
+        maps = []
+        for weights in self.encoder.attention(tokens):
+            split = weights.mean(dim=1).split([math.prod(grid) for grid in seen], dim=-1)
+            maps.append(
+                {n: part.unflatten(-1, grid) for n, part, grid in zip(self.tokens.names, split, seen, strict=True)}
+            )
+        return maps
 
     def checkpoint_activations(self, on: bool) -> None:
         """Whether the backward pass computes the encoder's activations again instead of keeping them."""

@@ -7,6 +7,6 @@ from torch import Tensor
 
 
 def as_given(tensor: Tensor) -> AbstractContextManager[object]:
-    """A context in which operations keep the types of their arguments. The meta device knows no autocast to switch off."""
+    """A context in which operations keep their arguments' types. The meta device has no autocast to switch off."""
     device = tensor.device.type
     return nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
