@@ -112,7 +112,7 @@ def board(sweep: str, site: Site | str | None = None) -> Board:
     where = site if isinstance(site, Site) else load_site(site)
     runs = read_runs(where.tracking, sweep, params=False)
     score = _score(runs)
-    rows = _rank(make_rows(runs.trials, score["metric"]), score["goal"])
+    rows = rank_rows(make_rows(runs.trials, score["metric"]), score["goal"])
     states = [run.status for run in runs.trials]
     hours, hours_are = _hours(runs.trials)
     return Board(
@@ -137,7 +137,7 @@ def _score(runs: SweepRuns) -> dict[str, str]:
     return DEFAULT_SCORE | (json.loads(tag) if tag else {})
 
 
-def _rank(rows: Sequence[Row], goal: str) -> list[Row]:
+def rank_rows(rows: Sequence[Row], goal: str) -> list[Row]:
     """Rows with their rank, their difference to the baseline and its corrected p value, best first."""
     baseline = next((row for row in rows if row.is_baseline), None)
     differences = [_difference(row, baseline) for row in rows]
