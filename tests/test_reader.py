@@ -2,21 +2,23 @@
 
 import math
 import os
-import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
 import sys
-import tempfile
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from postgresql_server import installed_programs, postgresql_server
 from sweep_maker import Made, empty_store, record_sweep, replicates
 
 from orchestrator.errors import Unreachable, UsageError
-from orchestrator.track import database
+from orchestrator.track import connection, database
 from orchestrator.track.names import Tag
 from orchestrator.track.reader import NoDatabase, find_identities, list_sweeps, read_by_id, read_runs
 from orchestrator.track.records import SweepRuns
@@ -38,30 +40,12 @@ def sqlite_store(tmp_path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def postgresql() -> Iterator[str]:
-    """A PostgreSQL server of our own, with one empty database per module; skipped where none is installed."""
+    """A PostgreSQL server of our own with an empty database; skipped where none is installed."""
     pytest.importorskip("psycopg")
-    programs = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
-    if programs is None:
+    if installed_programs() is None:
         pytest.skip("no PostgreSQL server: install the package postgresql")
-    user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
-    folder = Path(tempfile.mkdtemp(prefix="pg"))
-    if user:
-        shutil.chown(folder, user)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    bin_folder = Path(programs).parent
-
-    def call(program: str, *arguments: str) -> None:
-        command = [str(bin_folder / program), "-D", str(folder / "data"), *arguments]
-        subprocess.run(command, user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-
-    call("initdb", "-U", "owner", "--auth=trust", "--no-sync")
-    call("pg_ctl", "start", "-w", "-l", str(folder / "log"), "-o", f"-p {port} -k {folder} -h 127.0.0.1 -F")
-    try:
-        yield f"postgresql+psycopg://owner:secret@127.0.0.1:{port}/postgres"
-    finally:
-        call("pg_ctl", "stop", "-m", "immediate")
-        shutil.rmtree(folder)
+    with postgresql_server() as address:
+        yield address
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -175,9 +159,9 @@ def test_a_sweep_can_be_read_while_it_is_written(sqlite_store: str, tmp_path: Pa
 
 
 def set_schema(tracking_file: Path, revision: str) -> None:
-    with sqlite3.connect(tracking_file) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
-    connection.close()
+    with sqlite3.connect(tracking_file) as file:
+        file.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+    file.close()
 
 
 def test_a_database_of_an_older_mlflow_is_told_with_the_command_that_upgrades_it(
@@ -197,7 +181,7 @@ def test_a_database_of_a_newer_mlflow_asks_for_a_newer_mlflow(sqlite_store: str,
 def test_a_locked_database_is_waited_for_and_then_told(
     sqlite_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(connection, "_PATIENCE_SECONDS", 0.1)
     lock = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)
     lock.execute("BEGIN EXCLUSIVE")
     with pytest.raises(Unreachable, match=r"mlflow\.db has been locked by another process for 0\.1 s"):
@@ -212,14 +196,11 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
 
 
 def test_a_database_that_lacks_a_column_is_told(sqlite_store: str, tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
-        connection.execute("ALTER TABLE latest_metrics RENAME COLUMN is_nan TO was_nan")
-    connection.close()
-    record = "no such column: is_nan"
-    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
-        connection.execute("INSERT INTO experiments (name, lifecycle_stage) VALUES ('colours', 'active')")
-    connection.close()
-    with pytest.raises(Unreachable, match=record):
+    with sqlite3.connect(tmp_path / "mlflow.db") as file:
+        file.execute("ALTER TABLE latest_metrics RENAME COLUMN is_nan TO was_nan")
+        file.execute("INSERT INTO experiments (name, lifecycle_stage) VALUES ('colours', 'active')")
+    file.close()
+    with pytest.raises(Unreachable, match=r"does not have MLflow's tables.*no such column: is_nan"):
         read_runs(sqlite_store, "colours")
 
 
@@ -244,3 +225,37 @@ def test_reading_sqlite_imports_nothing_heavy(sqlite_store: str) -> None:
         "print(sorted({'torch', 'ray', 'mlflow', 'numpy', 'scipy', 'sqlalchemy', 'pandas'} & set(sys.modules)))"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+@pytest.mark.slow
+def test_a_tracking_server_gives_the_same_as_its_database(sqlite_store: str, tmp_path: Path) -> None:
+    record_sweep(sqlite_store, "colours", TRIALS)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", sqlite_store, "--workers", "1"]
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(
+            [*command, "--port", str(port)], env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        wait_for(port)
+        address = f"http://127.0.0.1:{port}"
+        found, expected = read_runs(address, "colours"), read_runs(sqlite_store, "colours")
+        assert repr(found.children) == repr(expected.children)
+        assert list_sweeps(address) == list_sweeps(sqlite_store)
+        with pytest.raises(UsageError, match=r"Nearest: colours \(6 trials\)"):
+            read_runs(address, "colour")
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=30)
+
+
+def wait_for(port: int) -> None:
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError("the server did not start")

@@ -14,7 +14,8 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from orchestrator.errors import Unreachable, UsageError
-from orchestrator.track.database import Database, is_database, open_database, without_password
+from orchestrator.track.connection import is_database, open_database, without_password
+from orchestrator.track.database import Database
 from orchestrator.track.records import RunRecord, SweepRuns, SweepSummary
 from orchestrator.track.server import Server, open_server
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from orchestrator.errors import Unreachable
-from orchestrator.track.database import number, without_password
+from orchestrator.track.connection import without_password
+from orchestrator.track.database import number
 from orchestrator.track.names import Tag
 from orchestrator.track.records import RunRecord, SweepRuns, SweepSummary, gather, summarise
 
