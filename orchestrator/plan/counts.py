@@ -24,7 +24,7 @@ def parameters(model: ModelConfig) -> int:
 
 def flops(model: ModelConfig) -> int:
     """FLOPs of one clip's forward pass as the paper counts them: matrix products, multiply and add counted apart."""
-    tokens = sum(_tokens_per_iteration(model).values())
+    tokens = sum(tokens_seen(model).values())
     cross = _cross_flops(model, model.latents, tokens, model.input_channels)
     return model.iterations * cross + _other_flops(model)
 
@@ -38,7 +38,7 @@ def computed_flops(model: ModelConfig) -> int:
     if not model.absorbed_attention or model.cross_heads > 1:
         return flops(model)
     n, c = model.latents, model.input_channels
-    products = sum(2 * n * m * _folded_channels(model, name) for name, m in _tokens_per_iteration(model).items())
+    products = sum(2 * n * m * folded_channels(model, name) for name, m in tokens_seen(model).items())
     cross = 2 * (2 * n * c * c + products) + _query_and_dense_flops(model, n, c)
     return model.iterations * cross + _other_flops(model)
 
@@ -112,14 +112,14 @@ def _other_flops(model: ModelConfig) -> int:
     return model.iterations * model.layers_per_block * latent + query + 2 * d * model.classes + _input_flops(model)
 
 
-def _folded_channels(model: ModelConfig, modality: str) -> int:
+def folded_channels(model: ModelConfig, modality: str) -> int:
     """Width of a modality's tokens in absorbed attention."""
     linear = modality == "audio" and model.fusion == "linear" and len(model.inputs.modalities) == 2
     channels = model.input_channels if linear else getattr(model.inputs, modality).channels
     return -(-(channels + 2) // 8) * 8
 
 
-def _tokens_per_iteration(model: ModelConfig) -> dict[str, int]:
+def tokens_seen(model: ModelConfig) -> dict[str, int]:
     """Tokens of each modality that one cross-attend sees: with unrolled time, its stretch of what is unrolled."""
     seen = {}
     for name in model.inputs.modalities:

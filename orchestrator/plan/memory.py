@@ -1,58 +1,82 @@
-"""Peak memory of a training worker, estimated from the config; no torch."""
+"""Peak memory of a training worker, estimated from the config; no torch.
 
-from orchestrator.plan.counts import parameters
+Weights, gradients and two moments in float32, the average's weights, and under bfloat16 a copy of the weights; the
+micro-batch's pixels; what each layer keeps for its backward pass, which tests hold to what torch really keeps; and the
+matrices of the widest operation. Allocators waste some more: the estimate is meant to be within a quarter.
+"""
+
+from orchestrator.plan.counts import folded_channels, parameters, tokens_seen
 from perceiver.config import ModelConfig, RunConfig
 
 _FLOAT = 4
 _FIXED = 600 * 2**20
 """Context, kernels and workspaces of a process that trains."""
-_KEPT_PER_SELF_LAYER = 14
-"""Arrays of N x D that a self-attend keeps for backward: norms, query, key, value, attended, dense, residuals."""
-_KEPT_PER_CROSS_LAYER = 7
+_SELF_ARRAYS = 14
+"""Arrays of N x D that a self-attend keeps: norms, query, key, value, attended, dense layers, residuals."""
+_CROSS_ARRAYS = 12
 """The same of a cross-attend, apart from what is as long as the input array."""
+_PLAIN_INPUT_ARRAYS = 4
+"""Arrays of M x C that a cross-attend in the plain form keeps: the norm's output, key, value, and their layout."""
+_WIDEST_MATRICES = 4
+"""Matrices of N x M in the backward pass of absorbed attention: scores, weights, and the gradient of each."""
 
 
 def peak_memory(config: RunConfig, workers: int = 1) -> int:
-    """Bytes at the peak of a training step on one worker.
-
-    Weights, gradients and two moments in float32 (and the average's weights), plus the activations of the micro-batch:
-    the input array as tokens, each layer's kept arrays (2 bytes a number under bfloat16), and the matrices of the
-    largest single operation. Activation checkpointing keeps only each layer's input.
-    """
-    model, train = config.model, config.train
-    copies = 4 + (train.ema is not None)
+    """Bytes at the peak of a training step on one worker."""
+    train = config.train
+    number = 2 if train.precision == "bfloat16" else _FLOAT
+    weights = parameters(config.model) * (_FLOAT * (4 + (train.ema is not None)) + (2 if number == 2 else 0))
     batch = min(train.micro_batch or train.batch_size, -(-train.batch_size // workers))
-    return _FIXED + _FLOAT * copies * parameters(model) + batch * _activations(config)
-
-
-def _activations(config: RunConfig) -> int:
-    model = config.model
-    number = 2 if config.train.precision == "bfloat16" else _FLOAT
-    latents = model.latents * model.latent_channels
-    layers = model.iterations * (model.layers_per_block + 1)
-    if config.train.activation_checkpointing:
-        kept = layers * latents * _FLOAT + _KEPT_PER_SELF_LAYER * latents * number
+    pixels = _pixels(config.model) * (1 + _FLOAT * train.augment)
+    if train.activation_checkpointing:
+        latents = config.model.latents * config.model.latent_channels * _FLOAT
+        layers = config.model.iterations * (config.model.layers_per_block + 1)
+        kept = layers * latents + input_bytes(config.model, _FLOAT)
+        peak = kept + _cross_bytes(config.model, number) + _widest(config.model, number)
     else:
-        selves = model.iterations * model.layers_per_block * _KEPT_PER_SELF_LAYER
-        kept = (selves + model.iterations * _KEPT_PER_CROSS_LAYER) * latents * number
-    return _raw_input(model) + kept + _input_array(model, number)
+        kept = kept_bytes(config.model, number)
+        last_block = config.model.layers_per_block * _self_bytes(config.model, number)
+        peak = max(kept, kept - last_block + _widest(config.model, number))
+    return _FIXED + weights + batch * (pixels + peak)
 
 
-def _raw_input(model: ModelConfig) -> int:
-    video, audio = model.inputs.video, model.inputs.audio
-    count = 0
-    if video is not None:
-        count += 3 * video.frames * video.size**2 * (1 + _FLOAT)  # bytes, and the augmented floats
-    if audio is not None:
-        count += audio.samples * _FLOAT
-    return count
+def kept_bytes(model: ModelConfig, number: int) -> int:
+    """What one clip's forward pass keeps for the backward pass, with `number` bytes to a number in matrix products."""
+    layers = _cross_bytes(model, number) + model.layers_per_block * _self_bytes(model, number)
+    return model.iterations * layers + input_bytes(model, number)
 
 
-def _input_array(model: ModelConfig, number: int) -> int:
-    """The tokens and what cross-attends make of them."""
-    tokens, channels = model.input_tokens, model.input_channels
-    array = tokens * channels
-    scores = model.latents * tokens
-    if model.absorbed_attention and model.cross_heads == 1:
-        return array * (_FLOAT + number) + 4 * scores * number
-    return array * (_FLOAT + model.iterations * (_FLOAT + 2 * number))
+def input_bytes(model: ModelConfig, number: int) -> int:
+    """The tokens, kept once for all iterations: in float32; absorbed attention in bfloat16 keeps copies instead."""
+    if _absorbed(model):
+        return _folded(model) * _FLOAT if number == _FLOAT else 0
+    return model.input_tokens * model.input_channels * _FLOAT
+
+
+def _self_bytes(model: ModelConfig, number: int) -> int:
+    return (_SELF_ARRAYS + 2 * (model.widening - 1)) * model.latents * model.latent_channels * number
+
+
+def _cross_bytes(model: ModelConfig, number: int) -> int:
+    latents = (_CROSS_ARRAYS + 2 * (model.widening - 1)) * model.latents * model.latent_channels * number
+    if not _absorbed(model):
+        seen = sum(tokens_seen(model).values())
+        return latents + _PLAIN_INPUT_ARRAYS * seen * model.input_channels * number
+    return latents + (_folded(model) * number if number != _FLOAT else 0)
+
+
+def _widest(model: ModelConfig, number: int) -> int:
+    return _WIDEST_MATRICES * model.latents * sum(tokens_seen(model).values()) * number if _absorbed(model) else 0
+
+
+def _folded(model: ModelConfig) -> int:
+    return sum(tokens * folded_channels(model, name) for name, tokens in tokens_seen(model).items())
+
+
+def _absorbed(model: ModelConfig) -> bool:
+    return model.absorbed_attention and model.cross_heads == 1
+
+
+def _pixels(model: ModelConfig) -> int:
+    video = model.inputs.video
+    return 0 if video is None else 3 * video.frames * video.size**2
