@@ -1,0 +1,75 @@
+"""What latents look at, as numbers and as pictures."""
+
+import pytest
+import torch
+from model_maker import clips, stir, tiny
+
+from perceiver.attention_maps import draw_attention
+from perceiver.model.perceiver import build_model
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize("absorbed", [True, False])
+@pytest.mark.parametrize(
+    ("changes", "grids"),
+    [
+        ({}, {"audio": (8, 16), "video": (2, 2, 2)}),
+        ({"inputs__audio__kind": "raw"}, {"audio": (60,), "video": (2, 2, 2)}),
+        ({"inputs__audio": None}, {"video": (2, 2, 2)}),
+        ({"inputs__video": None, "iterations": 3}, {"audio": (8, 16)}),
+        ({"unroll_time": True}, {"audio": (8, 16), "video": (1, 2, 2)}),
+        ({"cross_heads": 2, "inputs__video__embedding": 3}, {"audio": (8, 16), "video": (2, 2, 2)}),
+        ({"share_weights": True, "iterations": 3, "placement": "at_start"}, {"audio": (8, 16), "video": (2, 2, 2)}),
+    ],
+)
+def test_every_cross_attend_gives_a_distribution_over_the_grids_it_sees(changes, grids, absorbed) -> None:
+    model = stir(build_model(tiny(**changes, absorbed_attention=absorbed)))
+    maps = model.attention_maps(clips(model.config))
+    assert len(maps) == model.config.iterations
+    for each in maps:
+        assert {name: part.shape for name, part in each.items()} == {n: (3, 7, *grid) for n, grid in grids.items()}
+        assert torch.allclose(sum(part.flatten(2).sum(-1) for part in each.values()), torch.ones(3, 7))
+
+
+def test_maps_are_the_weights_that_the_forward_pass_uses() -> None:
+    model = stir(build_model(tiny(iterations=1, layers_per_block=0)))
+    encoder, inputs = model.encoder, clips(model.config)
+    tokens = model.tokens(inputs)
+    cross_attend, latents = encoder.cross_attends[0], encoder.latents.expand(3, -1, -1)
+    values = torch.cat([group.array() for group in tokens], dim=1)
+    weights = torch.cat([part.flatten(2) for part in model.attention_maps(inputs)[0].values()], dim=-1)
+    attended = cross_attend.out(weights @ cross_attend.value(cross_attend.input_norm(values)))
+    assert torch.allclose(cross_attend.dense(latents + attended), encoder(tokens), atol=1e-4)
+
+
+def test_a_latent_that_asks_for_a_place_looks_there() -> None:
+    """Queries made of one video token's keys: attention lands on that token of the grid."""
+    model = build_model(tiny(iterations=1))
+    cross_attend = model.encoder.cross_attends[0]
+    inputs = clips(model.config)
+    array = torch.cat([group.array() for group in model.tokens(inputs)], dim=1)
+    keys = cross_attend.key(cross_attend.input_norm(array))
+    place = model.config.inputs.audio.tokens + (1 * 2 + 0) * 2 + 1  # time 1, row 0, column 1
+    with torch.no_grad():
+        cross_attend.query.weight.zero_()
+        cross_attend.query.bias.copy_(100 * keys[0, place])
+    map_ = model.attention_maps(inputs)[0]["video"][0, 0]
+    assert map_.argmax().item() == (1 * 2 + 0) * 2 + 1
+    assert map_[1, 0, 1] > 0.99
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"inputs__audio": None},
+        {"inputs__video": None},
+        {"inputs__audio__kind": "raw", "unroll_time": True, "inputs__audio__unrolled": True},
+    ],
+)
+def test_drawing_writes_one_picture_per_cross_attend(tmp_path, changes) -> None:
+    model = stir(build_model(tiny(**changes)))
+    paths = draw_attention(model, clips(model.config), tmp_path / "maps", clip=1, latents=[0, 6])
+    assert [path.name for path in paths] == ["cross_attend_1.png", "cross_attend_2.png"]
+    assert all(path.read_bytes().startswith(PNG) and path.stat().st_size > 5_000 for path in paths)
