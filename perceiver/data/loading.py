@@ -10,10 +10,13 @@ A training batch is a pure function of (train.seed, step): the same clips, momen
 workers; rank r of w reads a contiguous part of it. Unreadable clips are replaced by a drawn one and told in `bad`.
 """
 
+import multiprocessing
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import count, islice
 from typing import Any, NamedTuple
 
@@ -184,15 +187,30 @@ def _batch(data: DataSet, read: _Read, bad: list[BadClip]) -> Batch:
 
 
 def _read_ahead(reader: _Reader, plans: Iterable[list[_Task]], workers: int) -> Iterator[_Read]:
-    """What the reader makes of each plan, in order, a few ahead of the consumer."""
+    """What the reader makes of each plan, in order, a few ahead of the consumer.
+
+    Workers come from a fork server: neither CUDA nor the threads of PyAV and fsspec survive a fork of the trial.
+    """
     if workers == 0:
         yield from _thread_ahead(reader.__getitem__, plans)
         return
-    # forkserver: neither CUDA nor the threads of PyAV and fsspec survive a fork.
-    settings: dict[str, Any] = {"prefetch_factor": _AHEAD, "multiprocessing_context": "forkserver"}
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload([__name__])  # torch is imported once, not by every worker of every evaluation
     yield from DataLoader(
-        reader, batch_size=None, sampler=plans, num_workers=workers, collate_fn=_unchanged, **settings
+        reader,
+        batch_size=None,
+        sampler=plans,
+        num_workers=workers,
+        prefetch_factor=_AHEAD,
+        collate_fn=_unchanged,
+        worker_init_fn=partial(_begin_worker, dict(os.environ)),
+        multiprocessing_context=processes,
     )
+
+
+def _begin_worker(environment: dict[str, str], _: int) -> None:
+    """The fork server may be older than the credentials of the storage."""
+    os.environ.update(environment)
 
 
 def _unchanged(read: _Read) -> _Read:
