@@ -71,7 +71,11 @@ class Board:
     def label(self, row: Row) -> str:
         """The configuration's name; the baseline's shows its levels of the factors that vary, `baseline (0.3)`."""
         levels = ", ".join(self.baseline_levels.values())
-        return f"baseline ({levels})" if row.is_baseline and 0 < len(self.baseline_levels) <= 3 else row.configuration
+        return (
+            f"{row.configuration} ({levels})"
+            if row.is_baseline and 0 < len(self.baseline_levels) <= 3
+            else row.configuration
+        )
 
     def is_tie(self, row: Row) -> bool:
         """Whether the test can't tell the row from the baseline; the baseline ties with itself."""
@@ -111,28 +115,41 @@ def board(sweep: str, site: Site | str | None = None) -> Board:
     """
     where = site if isinstance(site, Site) else load_site(site)
     runs = read_runs(where.tracking, sweep, params=False)
-    score = _score(runs)
-    rows = rank_rows(make_rows(runs.trials, score["metric"]), score["goal"])
-    states = [run.status for run in runs.trials]
-    hours, hours_are = _hours(runs.trials)
+    question = runs.parent.tags.get(Tag.QUESTION, "") if runs.parent else ""
+    return make_board(sweep, question, where.tracking, score_of(runs), runs.trials, runs.finals)
+
+
+def make_board(
+    sweep: str,
+    question: str,
+    tracking: str,
+    score: dict[str, str],
+    trials: Sequence[RunRecord],
+    finals: Sequence[RunRecord] = (),
+) -> Board:
+    """Ranks runs that were read already."""
+    rows = rank_rows(make_rows(trials, score["metric"]), score["goal"])
+    states = [run.status for run in trials]
+    hours, hours_are = _hours(trials)
     return Board(
         sweep=sweep,
-        question=runs.parent.tags.get(Tag.QUESTION, "") if runs.parent else "",
-        tracking=where.tracking,
+        question=question,
+        tracking=tracking,
         metric=score["metric"],
         goal=score["goal"],
         rows=tuple(rows),
-        finals=tuple(make_rows(runs.finals, score["metric"])),
+        finals=tuple(make_rows(finals, score["metric"])),
         trials=len(states),
         finished=states.count("FINISHED"),
         hours=hours,
         hours_are=hours_are,
         detectable=detectable([row.difference for row in rows if row.difference]),
-        baseline_levels=_baseline_levels(rows, where.tracking),
+        baseline_levels=_baseline_levels(rows, tracking),
     )
 
 
-def _score(runs: SweepRuns) -> dict[str, str]:
+def score_of(runs: SweepRuns) -> dict[str, str]:
+    """Metric and goal that rank a sweep, from its parent run."""
     tag = runs.parent.tags.get(Tag.SCORE) if runs.parent else None
     return DEFAULT_SCORE | (json.loads(tag) if tag else {})
 

@@ -22,18 +22,23 @@ def print_board(board: Board, limit: int = SHOWN) -> None:
     if board.question:
         print(board.question)
     print()
+    print_rows(board, limit)
+    _print_finals(board)
+    print()
+    print(board.winner())
+    print_next(*_next(board))
+
+
+def print_rows(board: Board, limit: int = SHOWN) -> None:
+    """The table of configurations and its footnotes."""
     rows = _chosen(board, limit)
     columns, cells = _table(board, rows)
     print_table(columns, cells)
     left_out = len(board.rows) - len(rows)
     if left_out:
         print(f"  ... {left_out:,} more configurations: sweep board {board.sweep} --json has them all")
-    for line in _footnotes(board, rows):
+    for line in footnotes(board, rows):
         print(f"  {line}")
-    _print_finals(board)
-    print()
-    print(board.winner())
-    print_next(*_next(board))
 
 
 def print_sweeps(sweeps: Sequence[SweepSummary], as_json: bool = False) -> None:
@@ -145,7 +150,7 @@ def _hours(board: Board, row: Row) -> str:
     return hours(row.metrics[key]) if row.metrics.get(key) else "-"
 
 
-def _footnotes(board: Board, rows: Sequence[Row]) -> list[str]:
+def footnotes(board: Board, rows: Sequence[Row]) -> list[str]:
     """What the marks mean, what the test was, and every note with the configurations that it is about."""
     lines = []
     tested = [row for row in board.rows if row.difference and row.difference.p is not None]
