@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from perceiver.model.precision import as_given
+from perceiver.model.precision import as_given, for_products
 from perceiver.model.tokens import Tokens, stretch_of
 
 _ALIGNMENT = 8
@@ -62,7 +62,9 @@ def fold(tokens: Tokens) -> FoldedTokens:
         features = _features(tokens.features, mean, scale)
     else:
         features = _features(tokens.features, mean.detach(), scale.detach())
-    return FoldedTokens(features, mean, scale, tokens.embedding, tokens.features.shape[-1], tokens.unrolled)
+    return FoldedTokens(
+        for_products(features), mean, scale, tokens.embedding, tokens.features.shape[-1], tokens.unrolled
+    )
 
 
 def _features(features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
@@ -86,15 +88,15 @@ def absorbed_attention(
     # The key's bias can't matter, but it stays part of the graph: its gradient is zero, not missing.
     folded = (queries @ key.weight + 0.0 * key.bias) * norm.weight * queries.shape[-1] ** -0.5
     rows = at_a_time or _latents_at_a_time(folded, sum(tokens.mean.shape[1] for tokens in inputs))
-    seen = _attend(folded, inputs, queries.dtype, rows)
+    seen = _attend(folded, inputs, rows)
     return value(seen * norm.weight + norm.bias)
 
 
-def _attend(folded: Tensor, inputs: list[FoldedTokens], dtype: torch.dtype, rows: int) -> Tensor:
-    """sum_i a_i x_i over all modalities, (B, N, C); the large products are made in `dtype`."""
-    queries = [_to_features(folded, tokens).to(dtype) for tokens in inputs]
+def _attend(folded: Tensor, inputs: list[FoldedTokens], rows: int) -> Tensor:
+    """sum_i a_i x_i over all modalities, (B, N, C); the large products are made in the type of F."""
+    queries = [_to_features(folded, tokens).to(tokens.features.dtype) for tokens in inputs]
     widths = tuple(tokens.width for tokens in inputs)
-    shared = *(t.features.to(dtype) for t in inputs), *(t.mean for t in inputs), *(t.scale for t in inputs)
+    shared = *(t.features for t in inputs), *(t.mean for t in inputs), *(t.scale for t in inputs)
     chunks = zip(*(query.split(rows, dim=1) for query in queries), strict=True)
     attended = zip(*(_Attend.apply(widths, *chunk, *shared) for chunk in chunks), strict=True)
     return sum(_from_features(torch.cat(part, dim=1), tokens) for part, tokens in zip(attended, inputs, strict=True))
@@ -108,11 +110,10 @@ def _latents_at_a_time(latents: Tensor, tokens: int) -> int:
 
 def _to_features(folded: Tensor, tokens: FoldedTokens) -> Tensor:
     """[q'_f, q'_e e, -sum(q')], filled up to the width of F."""
-    own, rest = folded[..., : tokens.width], folded[..., tokens.width :]
-    shared = (
-        torch.zeros_like(own[..., :1]) if tokens.embedding is None else (rest * tokens.embedding).sum(-1, keepdim=True)
-    )
-    columns = torch.cat([own, shared, -folded.sum(-1, keepdim=True)], dim=-1)
+    own, shared, total = folded[..., : tokens.width], folded[..., tokens.width :], folded.sum(-1, keepdim=True)
+    if tokens.embedding is not None:
+        shared = shared * tokens.embedding
+    columns = torch.cat([own, shared.sum(-1, keepdim=True), -total], dim=-1)
     return pad(columns, (0, tokens.features.shape[-1] - columns.shape[-1]))
 
 

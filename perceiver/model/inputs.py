@@ -118,7 +118,7 @@ class InputTokens(nn.Module):
             values = values * present[:, None, None]
         features = torch.cat([values, positions.expand(clips, -1, -1)], dim=-1)
         if name == "audio" and self.audio_width is not None:
-            features = self.audio_width(features)
+            features = self.audio_width(features).to(features.dtype)  # the norm's statistics want more than bfloat16
         embedding = self.embeddings.get(name)
         unrolls = self.config.unroll_time and (name == "video" or part.unrolled or len(self.names) == 1)
         return Tokens(features, embedding, kept, unrolls)
