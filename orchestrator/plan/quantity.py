@@ -42,12 +42,14 @@ Quantity = Annotated[
 ]
 
 
-def short(number: float, unit: str = "") -> str:
-    """Three significant digits and a prefix: 109.05e6 -> `109M`."""
+def short(number: float, digits: int = 3) -> str:
+    """A number with a prefix: 109.05e6 -> `109M`, or `109.0M` with four digits."""
     for prefix, size in reversed(_DECIMAL.items()):
         if abs(number) >= size:
-            return f"{number / size:.3g}{prefix}{unit}"
-    return f"{number:.3g}{unit}"
+            value = number / size
+            decimals = max(0, digits - len(f"{value:.0f}")) if prefix else 0
+            return f"{value:.{decimals}f}{prefix}"
+    return f"{number:.{digits}g}"
 
 
 def gibibytes(number: float) -> str:

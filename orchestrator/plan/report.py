@@ -69,7 +69,13 @@ def summary(plan: Plan, states: States) -> list[str]:
     parts.append(f"{gibibytes(totals.storage)} of checkpoints")
     lines = ["     ".join(parts), totals.basis]
     if plan.to_propose:
-        lines.append(f"and {plan.to_propose} configurations that {plan.sweep.vary.by} proposes from the results")
+        hours = plan.configurations[0].cost.gpu_hours
+        price = (
+            ""
+            if hours is None
+            else f", {_hours(hours * plan.to_propose)} hours more if they cost what the baseline does"
+        )
+        lines.append(f"and {plan.to_propose} configurations that {plan.sweep.vary.by} proposes from the results{price}")
     return lines + [f"! {problem}" for problem in [*plan.data.problems.values(), *plan.problems(done(states))]]
 
 
@@ -122,12 +128,16 @@ def _row(each: Configuration, states: States) -> list[str]:
     return [
         each.label,
         str(count),
-        short(each.cost.parameters),
-        f"{each.cost.flops / 1e9:,.4g}",
+        short(each.cost.parameters, digits=4),
+        _gigaflops(each.cost.flops),
         gibibytes(each.cost.memory),
         *_money(each.cost, count),
         _state(each, states),
     ]
+
+
+def _gigaflops(flops: int) -> str:
+    return f"{flops / 1e9:,.1f}" if flops >= 10e9 else f"{flops / 1e9:.2g}"
 
 
 def _money(cost: Cost, count: int) -> list[str]:

@@ -1,0 +1,117 @@
+"""Every file below sweeps/ and cluster/sites/ is one that the program accepts, and says what a reader needs to know."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from orchestrator.plan import schema
+from orchestrator.plan.bases import SHIPPED, read_base
+from orchestrator.plan.counts import parameters
+from orchestrator.plan.planner import plan_sweep
+from orchestrator.plan.site import SHIPPED as SITES
+from orchestrator.plan.site import Site, load_site
+from orchestrator.plan.spec import load_sweep
+from perceiver.config import YamlLoader, flatten, load
+
+SWEEPS = sorted(SHIPPED.parent.glob("*.yaml"))
+BASES = sorted(SHIPPED.glob("*.yaml"))
+PAPER = ("attention_iterations", "layers_per_block", "video_dropout", "modality_embedding")
+
+
+def name_of(path: Path) -> str:
+    return path.stem
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=name_of)
+def test_every_sweep_file_loads_and_plans(path: Path) -> None:
+    plan = plan_sweep(load_sweep(path))
+    assert plan.trials
+    assert plan.sweep.name.replace("-", "_") == path.stem
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=name_of)
+def test_every_sweep_file_opens_with_schema_expectation_and_command(path: Path) -> None:
+    text = path.read_text()
+    assert text.startswith("# yaml-language-server: $schema=sweep.schema.json\n")
+    assert "# Expect " in text
+    assert f"# Command  sweep run sweeps/{path.name}" in text
+    assert load_sweep(path).question.endswith("?")
+
+
+@pytest.mark.parametrize("path", BASES, ids=name_of)
+def test_every_base_is_a_complete_config_that_also_runs_alone(path: Path) -> None:
+    assert load(path) == read_base(path)
+
+
+@pytest.mark.parametrize("path", sorted(SITES.glob("*.yaml")), ids=name_of)
+def test_every_site_file_loads(path: Path) -> None:
+    assert load_site(path.stem).name
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_four_sweeps_start_from_the_papers_model(name: str) -> None:
+    sweep = load_sweep(SHIPPED.parent / f"{name}.yaml")
+    assert sweep.base == "audioset_mel_video"
+    assert parameters(sweep.baseline.model) == 109_048_898
+
+
+def test_the_laptop_sweep_asks_all_four_questions() -> None:
+    factors = load_sweep(SHIPPED.parent / "four_questions.yaml").vary.factors
+    assert {key.split(".")[-1] for key in factors} == {"iterations", "layers_per_block", "video_dropout", "embedding"}
+
+
+def test_the_local_site_is_the_default() -> None:
+    assert load_site(None) == load_site("local")
+    local = Site().model_dump(exclude={"storage", "tracking", "data"})
+    assert load_site("local").model_dump(exclude={"storage", "tracking", "data"}) == local
+
+
+@pytest.mark.parametrize(
+    ("name", "differing"),
+    [
+        ("audioset_raw_video", {"model.inputs.audio.kind"}),
+        ("audioset_tuned", {"train.spec_augment", "train.audio_dropout"}),
+        ("audioset_shared", {"model.iterations", "model.layers_per_block", "model.share_weights"}),
+    ],
+)
+def test_bases_differ_from_the_main_one_only_as_they_say(name: str, differing: set[str]) -> None:
+    main, other = flatten(read_base(SHIPPED / "audioset_mel_video.yaml")), flatten(read_base(SHIPPED / f"{name}.yaml"))
+    assert {key for key in main if main[key] != other[key]} == differing
+
+
+def test_the_checked_in_schemas_are_current() -> None:
+    for path, text in schema.files().items():
+        assert path.read_text() == text, "run: python -m orchestrator.plan.schema"
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=name_of)
+def test_every_sweep_file_fits_the_schema_that_editors_use(path: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.validate(yaml.load(path.read_text(), Loader=YamlLoader), schema.sweep_schema())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"set": {"train.lr": "fast"}},
+        {"vary": {"by": "one-factor", "factors": {"train.video_dropout": 0.3}}},
+        {"vary": {"by": "one-factor", "factors": {"train.video_dropout": [1.7]}}},
+        {"vary": {"by": "random", "factors": {"train.lr": [0.1]}}},
+        {"seeds": 0},
+        {"colour": "blue"},
+    ],
+)
+def test_the_schema_finds_what_the_program_finds(wrong: dict) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    right = {"sweep": "x", "base": "tiny", "vary": {"by": "grid", "factors": {"train.video_dropout": [0.1]}}}
+    jsonschema.validate(right, schema.sweep_schema())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(right | wrong, schema.sweep_schema())
+
+
+def test_no_line_of_a_sweep_file_is_longer_than_the_code_may_be() -> None:
+    long = [path.name for path in [*SWEEPS, *BASES] for line in path.read_text().splitlines() if len(line) > 120]
+    assert not long
+    assert all(not re.search(r"\t", path.read_text()) for path in SWEEPS)
