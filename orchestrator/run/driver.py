@@ -172,7 +172,7 @@ class _Session:
 
     def _on_interrupt(self) -> None:
         self._stop_seen = True
-        self.display.saving(len(self.open))
+        self.display.saving(sum(self.bookings[trial].began for trial in self.open))
         storage.write_text(self.paths.stop, json.dumps({"by": "interrupt", "time": time.time()}))
 
     def on_report(self, report: dict[str, Any]) -> None:

@@ -1,0 +1,110 @@
+"""Training itself: on real clips, on one core, in seconds."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from perceiver.config import RunConfig, load, with_changes
+from perceiver.data.audioset import DataSource
+from perceiver.errors import CheckpointError, NumericError
+from perceiver.state import load_weights
+from perceiver.train import Progress, total_steps, train
+
+BASE = Path(__file__).parent.parent / "sweeps" / "base" / "tiny.yaml"
+QUICK = {"model.latents": 8, "model.latent_channels": 16, "train.batch_size": 6, "train.steps": 6, "eval.times": 2}
+
+
+def config(**changes: Any) -> RunConfig:
+    return with_changes(load(BASE), QUICK | {key.replace("__", "."): value for key, value in changes.items()})
+
+
+def run(config: RunConfig, data: DataSource, resume: Path | None = None) -> list[Progress]:
+    return list(train(config, resume, data=data))
+
+
+def test_a_trial_reports_the_metrics_of_the_design(synthetic_source: DataSource) -> None:
+    last = run(config(), synthetic_source)[-1]
+    assert last.fraction == 1 and last.clips == 36
+    names = {"train/loss", "train/clips_per_second", "eval/mAP", "eval/AUC", "eval/d_prime", "eval/loss"}
+    names |= {"eval/mAP_audio_only", "eval/mAP_video_only", "cost/gpu_hours", "cost/peak_memory_bytes"}
+    assert names <= last.metrics.keys()
+
+
+def test_a_model_of_one_modality_has_no_metrics_of_one_modality(synthetic_source: DataSource) -> None:
+    last = run(config(model__inputs__video=None), synthetic_source)[-1]
+    assert "eval/mAP" in last.metrics and "eval/mAP_audio_only" not in last.metrics
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"train__ema": 0.9}, {"train__optimizer": "lamb", "data__sampler": "balanced", "train__mixup": 0.5}],
+    ids=["plain", "averaged weights", "lamb, balanced, mixup"],
+)
+def test_a_resumed_trial_ends_where_an_unbroken_one_does(
+    changes: dict[str, Any], synthetic_source: DataSource, tmp_path: Path
+) -> None:
+    whole = run(config(**changes), synthetic_source)
+    for progress in train(config(**changes), data=synthetic_source):
+        if progress.state.step == 3:
+            progress.state.save(tmp_path)
+            break
+    resumed = run(config(**changes), synthetic_source, tmp_path)
+    assert resumed[0].state.step == 6
+    expected, found = whole[-1].state.eval_model.state_dict(), resumed[-1].state.eval_model.state_dict()
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())
+    assert resumed[-1].metrics["eval/mAP"] == whole[-1].metrics["eval/mAP"]
+    steps = [entry["clips"] for entry in resumed[-1].state.history]
+    assert steps == [entry["clips"] for entry in whole[-1].state.history], "the history is whole, nothing twice"
+
+
+def test_micro_batches_compute_the_gradient_of_the_global_batch(synthetic_source: DataSource) -> None:
+    whole = run(config(), synthetic_source)[-1]
+    parts = run(config(train__micro_batch=2), synthetic_source)[-1]
+    for name, value in whole.state.model.state_dict().items():
+        torch.testing.assert_close(parts.state.model.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_activation_checkpointing_changes_no_result(synthetic_source: DataSource) -> None:
+    kept = run(config(), synthetic_source)[-1]
+    computed_again = run(config(train__activation_checkpointing=True), synthetic_source)[-1]
+    assert computed_again.metrics["train/loss"] == pytest.approx(kept.metrics["train/loss"], rel=1e-5)
+
+
+def test_bfloat16_stays_close(synthetic_source: DataSource) -> None:
+    full = run(config(), synthetic_source)[-1]
+    half = run(config(train__precision="bfloat16"), synthetic_source)[-1]
+    assert half.metrics["train/loss"] == pytest.approx(full.metrics["train/loss"], abs=0.02)
+
+
+def test_a_loss_that_is_not_finite_names_the_clips(synthetic_source: DataSource) -> None:
+    with pytest.raises(NumericError, match=r"the training loss is (nan|inf) on the clips \w+"):
+        run(config(train__lr=1e37), synthetic_source)
+
+
+def test_a_checkpoint_of_another_config_is_refused(synthetic_source: DataSource, tmp_path: Path) -> None:
+    run(config(), synthetic_source)[-1].state.save(tmp_path)
+    with pytest.raises(CheckpointError, match="another config"):
+        run(config(train__lr=0.5), synthetic_source, tmp_path)
+
+
+def test_a_damaged_checkpoint_is_told(synthetic_source: DataSource, tmp_path: Path) -> None:
+    run(config(), synthetic_source)[-1].state.save(tmp_path)
+    content = bytearray((tmp_path / "state.pt").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "state.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"damaged: state.pt"):
+        run(config(), synthetic_source, tmp_path)
+
+
+def test_the_weights_of_a_checkpoint_load_alone(synthetic_source: DataSource, tmp_path: Path) -> None:
+    last = run(config(train__ema=0.5), synthetic_source)[-1]
+    last.state.save(tmp_path)
+    expected = last.state.eval_model.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in load_weights(tmp_path).state_dict().items())
+
+
+def test_length_is_epochs_over_the_clips_unless_steps_are_given() -> None:
+    assert total_steps(config(train__steps=None, train__epochs=2.0), 30) == 10
+    assert total_steps(config(train__steps=7), 30) == 7
