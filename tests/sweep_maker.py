@@ -3,6 +3,7 @@
 import atexit
 import json
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,6 +40,9 @@ def _empty_database() -> Path:
     folder = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+    with sqlite3.connect(f"{folder}/mlflow.db") as database:
+        database.execute("PRAGMA journal_mode=WAL")  # as the recorder sets it
+    database.close()
     return Path(folder) / "mlflow.db"
 
 

@@ -20,6 +20,7 @@ from orchestrator.rank.rows import Row, make_rows
 from orchestrator.rank.statistics import ALPHA, POWER, Difference, detectable, difference, holm
 from orchestrator.rank.winner import Winner, choose_winner
 from orchestrator.rank.wording import ScoreFormat, score_format
+from orchestrator.track.connection import without_password
 from orchestrator.track.names import Tag
 from orchestrator.track.reader import read_by_id, read_runs
 from orchestrator.track.records import RunRecord, SweepRuns
@@ -91,7 +92,7 @@ class Board:
         return {
             "sweep": self.sweep,
             "question": self.question,
-            "tracking": self.tracking,
+            "tracking": without_password(self.tracking),
             "score": {"metric": self.metric, "goal": self.goal},
             "trials": {"planned": self.trials, "finished": self.finished},
             "hours": {"total": self.hours, "unit": self.hours_are},

@@ -1,6 +1,7 @@
 """The board as a picture, for people who would rather look: every seed, the means, their intervals, the baseline."""
 
 import textwrap
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,19 +30,29 @@ def draw_board(board: Board, path: Path) -> None:
         raise UsageError(f"{path}: a figure is a file that ends in {', '.join(FORMATS)}")
     if not board.ranked:
         raise UsageError(f"{board.sweep} has no finished trial to draw yet")
-    from matplotlib import rc_context
-
-    undated = {"Date": None} if path.suffix.lower() == ".svg" else None
     try:
-        # the text of an SVG stays text: it can be searched, and the file is small and the same every time
-        with rc_context({"svg.fonttype": "none", "svg.hashsalt": board.sweep}):
-            make_figure(board).savefig(path, dpi=160, metadata=undated)
+        _save(board, path, path.suffix.lower()[1:])
     except OSError as error:
         raise UsageError(f"{path} can't be written: {error.strerror or error}") from error
 
 
+def figure_svg(board: Board) -> str:
+    """The figure as an <svg> element, to stand in a page."""
+    drawn = StringIO()
+    _save(board, drawn, "svg")
+    return drawn.getvalue()[drawn.getvalue().index("<svg") :]
+
+
+def _save(board: Board, target: Path | StringIO, kind: str) -> None:
+    """Text in an SVG stays text, so that it can be searched; the same board gives the same file."""
+    from matplotlib import rc_context
+
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": board.sweep}):
+        make_figure(board).savefig(target, format=kind, dpi=160, metadata={"Date": None} if kind == "svg" else None)
+
+
 def make_figure(board: Board, limit: int = LIMIT) -> "Figure":
-    """The matplotlib figure: a row per configuration, best on top; the difference to the baseline beside it."""
+    """The matplotlib figure: a row per configuration, best on top, its difference to the baseline beside it."""
     from matplotlib.figure import Figure
 
     rows = [row for place, row in enumerate(board.ranked) if place < limit or row.is_baseline]
@@ -110,7 +121,7 @@ def _limits(board: Board, rows: list[Row]) -> tuple[float, float]:
 def _axis_title(board: Board) -> str:
     unit = " in percent" if is_percent(board.metric) else ""
     direction = "" if board.goal == "maximize" else ", lower is better"
-    legend = "| seed   o mean with 95 % interval (hollow: seeds are missing)   dashed: baseline"
+    legend = "| seed;  o mean with 95 % interval (hollow: seeds are missing);  dashed: baseline"
     return f"{heading(board.metric)}{unit}{direction}\n{legend}"
 
 

@@ -18,12 +18,14 @@ _MODALITIES = {"eval/mAP_audio_only": "audio only", "eval/mAP_video_only": "vide
 
 def print_board(board: Board, limit: int = SHOWN) -> None:
     """The leaderboard with what it rests on, the notes, the final runs, and the next commands."""
-    print(_header(board))
+    print(header(board))
     if board.question:
         print(board.question)
     print()
     print_rows(board, limit)
-    _print_finals(board)
+    if board.finals:
+        print("\n  final runs")
+        print_table(*finals_table(board))
     print()
     print(board.winner())
     print_next(*_next(board))
@@ -31,8 +33,8 @@ def print_board(board: Board, limit: int = SHOWN) -> None:
 
 def print_rows(board: Board, limit: int = SHOWN) -> None:
     """The table of configurations and its footnotes."""
-    rows = _chosen(board, limit)
-    columns, cells = _table(board, rows)
+    rows = chosen(board, limit)
+    columns, cells = table(board, rows)
     print_table(columns, cells)
     left_out = len(board.rows) - len(rows)
     if left_out:
@@ -67,7 +69,7 @@ def print_sweeps(sweeps: Sequence[SweepSummary], as_json: bool = False) -> None:
     print_next(f"sweep board {sweeps[0].sweep}")
 
 
-def _header(board: Board) -> str:
+def header(board: Board) -> str:
     baseline = board.baseline
     reference = "no baseline"
     if baseline is not None:
@@ -86,12 +88,12 @@ def _has_intervals(board: Board) -> bool:
     return any(row.estimate and row.estimate.half_width is not None for row in board.rows)
 
 
-def _chosen(board: Board, limit: int) -> list[Row]:
+def chosen(board: Board, limit: int) -> list[Row]:
     """The first rows, and the baseline wherever it is."""
     return [row for place, row in enumerate(board.rows) if place < limit or row.is_baseline]
 
 
-def _table(board: Board, rows: Sequence[Row]) -> tuple[list[Column], list[list[str]]]:
+def table(board: Board, rows: Sequence[Row]) -> tuple[list[Column], list[list[str]]]:
     """Columns and cells; a column that would be empty is left out."""
     columns = [Column("#", right=True), Column("configuration"), Column(""), Column(heading(board.metric))]
     cells = [
@@ -193,13 +195,11 @@ def _named(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{len(names)} configurations ({names[0]}, ...)"
 
 
-def _print_finals(board: Board) -> None:
-    if not board.finals:
-        return
-    print("\n  final runs")
+def finals_table(board: Board) -> tuple[list[Column], list[list[str]]]:
+    """Columns and cells of the final runs."""
     columns = [Column("configuration"), Column(heading(board.metric)), Column("seeds", right=True), Column("notes")]
     cells = [[row.configuration, _mean(board, row), str(len(row.scores)), "; ".join(row.notes)] for row in board.finals]
-    print_table(columns, cells)
+    return columns, cells
 
 
 def _next(board: Board) -> list[str]:
