@@ -8,6 +8,9 @@ as mAP over the nine classes with each class's ties counted as sklearn counts th
     sound only        5/9    its own three classes at 1, the sights at 1/3, the pairs at 1/3
     sight only        5/9    likewise
     neither           7/27   what constant scores get: sounds and sights at 1/3, pairs at 1/9
+
+Scores that order the ties by chance do better on few clips: with 36, 0.62 +- 0.03 for one modality and 0.33 +- 0.03
+for neither (mean and deviation of 400 draws).
 """
 
 import hashlib
