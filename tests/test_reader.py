@@ -151,7 +151,6 @@ def test_a_database_is_not_changed_by_reading(sqlite_store: str, tmp_path: Path)
 def test_a_sweep_can_be_read_while_it_is_written(sqlite_store: str, tmp_path: Path) -> None:
     record_sweep(sqlite_store, "colours", TRIALS)
     writer = sqlite3.connect(tmp_path / "mlflow.db")
-    writer.execute("PRAGMA journal_mode=WAL")
     writer.execute("BEGIN IMMEDIATE")
     writer.execute("UPDATE runs SET status = 'FAILED'")
     assert len(read_runs(sqlite_store, "colours").trials) == 6
@@ -183,6 +182,7 @@ def test_a_locked_database_is_waited_for_and_then_told(
 ) -> None:
     monkeypatch.setattr(connection, "_PATIENCE_SECONDS", 0.1)
     lock = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)
+    lock.execute("PRAGMA journal_mode=DELETE")  # with a write-ahead log readers never wait
     lock.execute("BEGIN EXCLUSIVE")
     with pytest.raises(Unreachable, match=r"mlflow\.db has been locked by another process for 0\.1 s"):
         read_runs(sqlite_store, "colours")

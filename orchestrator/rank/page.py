@@ -42,13 +42,13 @@ def write_page(board: Board, path: Path) -> None:
 
 
 def make_page(board: Board, written: datetime) -> str:
-    """The page: question, verdict, picture, table, footnotes, final runs, and where all this comes from."""
+    """The page: verdict, picture (with the question), table, footnotes, final runs, and where all this comes from."""
     rows = chosen(board, LIMIT)
     parts = [
         f"<h1>{_text(board.sweep)}</h1>",
         f'<p class="small">{_text(header(board))}</p>',
         f'<p class="verdict">{_text(str(board.winner()))}</p>',
-        figure_svg(board) if board.ranked else "",
+        figure_svg(board) if board.ranked else f"<p>{_text(board.question)}</p>",
         "<h2>Configurations</h2>",
         _table(*table(board, rows)),
         *_more(len(board.rows) - len(rows)),
