@@ -178,7 +178,7 @@ def _is_factor(findings: Findings, key: str, path: KeyPath, name: str) -> bool:
     if key not in all_keys():
         findings.say(path, f"{name}: {key} is not a key of the configuration. Nearest: {nearest_key(key)}")
     elif key == SEED:
-        findings.say(path, f"{name}: {SEED} is given by seeds: of the sweep")
+        findings.say(path, f"{name}: {SEED} is given by `seeds:` of the sweep")
     elif not is_part(key) and is_speed_only(key):
         findings.say(path, f"{name}: {key} changes speed and not results, so its trials would be the same; use set:")
     else:

@@ -20,6 +20,7 @@ from perceiver.config import YamlLoader
 MAX_BYTES = 1_000_000
 MAX_VALUES = 100_000
 _MERGE = "tag:yaml.org,2002:merge"
+_COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 KeyPath = tuple[str | int, ...]
 Place = tuple[int, int]
@@ -100,6 +101,8 @@ class _Builder:
         self.mistakes: list[Mistake] = []
 
     def value(self, node: yaml.Node, path: KeyPath) -> Any:
+        if isinstance(node, yaml.CollectionNode) and node.tag not in _COLLECTIONS:
+            self.mistakes.append(Mistake(*_place(node), f"{node.tag} is not allowed"))
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path)
         if isinstance(node, yaml.SequenceNode):

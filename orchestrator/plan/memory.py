@@ -47,9 +47,9 @@ def kept_bytes(model: ModelConfig, number: int) -> int:
 
 
 def input_bytes(model: ModelConfig, number: int) -> int:
-    """The tokens, kept once for all iterations: in float32; absorbed attention in bfloat16 keeps copies instead."""
+    """The tokens, kept once for all iterations: folded, or in the plain form as one array in float32."""
     if _absorbed(model):
-        return _folded(model) * _FLOAT if number == _FLOAT else 0
+        return _folded(model) * number
     return model.input_tokens * model.input_channels * _FLOAT
 
 
@@ -62,7 +62,7 @@ def _cross_bytes(model: ModelConfig, number: int) -> int:
     if not _absorbed(model):
         seen = sum(tokens_seen(model).values())
         return latents + _PLAIN_INPUT_ARRAYS * seen * model.input_channels * number
-    return latents + (_folded(model) * number if number != _FLOAT else 0)
+    return latents
 
 
 def _widest(model: ModelConfig, number: int) -> int:
@@ -70,7 +70,7 @@ def _widest(model: ModelConfig, number: int) -> int:
 
 
 def _folded(model: ModelConfig) -> int:
-    return sum(tokens * folded_channels(model, name) for name, tokens in tokens_seen(model).items())
+    return sum(getattr(model.inputs, name).tokens * folded_channels(model, name) for name in model.inputs.modalities)
 
 
 def _absorbed(model: ModelConfig) -> bool:

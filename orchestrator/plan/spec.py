@@ -172,10 +172,13 @@ class Sweep:
         """The file that it came from."""
         return self.document.source
 
-    @property
-    def final_config(self) -> Callable[[RunConfig], RunConfig]:
-        """Turns a winner's config into its final run's."""
-        return lambda winner: apply(winner, self.final)
+    def final_config(self, winner: RunConfig) -> RunConfig:
+        """The config of the final run that a winner is promoted to.
+
+        Raises:
+            ConfigError: the changes of `final:` don't fit this winner.
+        """
+        return apply(winner, self.final)
 
 
 def load_sweep(
