@@ -37,17 +37,12 @@ def test_files_are_h264_and_aac_and_described_as_made(synthetic_source: DataSour
     assert (found.train_clips, found.eval_clips, found.classes) == (said.train_clips, said.eval_clips, said.classes)
 
 
-def test_the_same_recipe_gives_the_same_clips(tmp_path: Path) -> None:
-    sources = [DataSource(str(tmp_path / name), recipe=SMALL) for name in ("one", "two")]
-    one, two = (open_data(source, small_config(), "train") for source in sources)
-    tables = [name for name in os.listdir(tmp_path / "one") if name != "clips"]
-    assert filecmp.cmpfiles(tmp_path / "one", tmp_path / "two", tables, shallow=False)[0] == tables
-    wants = Wants.evaluation(small_config())
-    for ours, theirs in zip(one.clips, two.clips, strict=True):
-        first, second = read_clip(ours, wants, 0.5), read_clip(theirs, wants, 0.5)
-        assert np.array_equal(first.audio, second.audio)
-        # x264 rounds a few blocks differently from run to run
-        assert np.abs(first.video.astype(int) - second.video).mean() < 0.5
+def test_the_same_recipe_gives_the_same_files(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        ensure_synthetic(str(tmp_path / name), SMALL)
+    names = [str(path.relative_to(tmp_path / "one")) for path in (tmp_path / "one").rglob("*.*")]
+    assert len(names) == 18 + 4
+    assert filecmp.cmpfiles(tmp_path / "one", tmp_path / "two", names, shallow=False)[0] == names
 
 
 def _ensure(folder: str) -> None:

@@ -41,7 +41,7 @@ class Recipe:
     seed: int = 0
 
     def digest(self) -> str:
-        """sha256 of the recipe: the same clips are made wherever it is the same, up to the encoder's rounding."""
+        """sha256 of the recipe: where it is the same the same clips are made, up to the rounding of other encoders."""
         text = json.dumps({"synthetic": _VERSION, **asdict(self)}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
