@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
 from perceiver.model.precision import as_given, for_products
@@ -28,6 +29,9 @@ from perceiver.model.tokens import Tokens, stretch_of
 
 _ALIGNMENT = 8
 """Channels of F are filled up to a multiple of this: 16 bytes in bfloat16, what fast matrix kernels ask for."""
+
+_Pairs = tuple[tuple[Tensor, Tensor, Tensor], ...]
+"""Two matrices (B, N, M) and (B, N, f + 2), and the second's product with F, (B, N, M)."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def fold(tokens: Tokens) -> FoldedTokens:
 def _features(features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
     filling = -(features.shape[-1] + 2) % _ALIGNMENT
     ones, zeros = torch.ones_like(mean)[..., None], mean.new_zeros(*mean.shape, filling)
-    return torch.cat([features, ones, mean[..., None], zeros], dim=-1) * scale[..., None]
+    return torch.cat([features, ones, mean[..., None], zeros], dim=-1).mul_(scale[..., None])
 
 
 def absorbed_attention(
@@ -140,32 +144,36 @@ class _Attend(torch.autograd.Function):
             return tuple(part @ f for part, f in zip(_split(weights, features), features, strict=True))
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, ...]:
         count, saved = len(ctx.widths), ctx.saved_tensors  # read once: checkpointing computes them anew at every look
         queries, features, scales = saved[:count], saved[count : 2 * count], saved[3 * count :]
         scores, grad_weights = _products(queries, features), _products(grads, features)
         weights = scores.softmax(-1)
         grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
-        matrices = [_split(matrix, features) for matrix in (scores, weights, grad_scores, grad_weights)]
+        whole = [_split(matrix, features) for matrix in (grad_scores, scores, weights, grad_weights)]
         results: list[list[Tensor | None]] = [[], [], [], []]
-        for i, (score, weight, grad_score, grad_weight) in enumerate(zip(*matrices, strict=True)):
-            results[0].append(grad_score @ features[i])
-            mean = scale = full = None
+        for i, (grad_score, score, weight, grad_weight) in enumerate(zip(*whole, strict=True)):
+            # F's gradient is the sum of left^T right over these two, of which right F^T is there already.
+            pairs = (grad_score, queries[i], score), (weight, grads[i], grad_weight)
+            full = mean = scale = None
             if ctx.needs_input_grad[1 + count + i]:
-                full = grad_score.mT @ queries[i] + weight.mT @ grads[i]
+                full = sum(left.mT @ right for left, right, _ in pairs)
             elif ctx.needs_input_grad[1 + 3 * count + i]:
-                column = ctx.widths[i] + 1
-                mean = (
-                    grad_score.mT @ queries[i][..., column : column + 1]
-                    + weight.mT @ grads[i][..., column : column + 1]
-                )
-                mean = mean[..., 0].to(scales[i].dtype) * scales[i]
-                scale = (grad_score * score).sum(1, dtype=scales[i].dtype)
-                scale = (scale + (weight * grad_weight).sum(1, dtype=scales[i].dtype)) / scales[i]
-                scale = torch.where(scales[i] > 0, scale, 0.0)
-            for result, grad in zip(results[1:], (full, mean, scale), strict=True):
+                mean, scale = _reduced(pairs, ctx.widths[i] + 1, scales[i])
+            for result, grad in zip(results, (grad_score @ features[i], full, mean, scale), strict=True):
                 result.append(grad)
         return None, *(grad for result in results for grad in result)
+
+
+def _reduced(pairs: _Pairs, column: int, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of m and r (B, M) without F's: of F = r [f, 1, m] its column m, and sum(F' F) / r with F' its gradient.
+
+    Dropped tokens have r = 0, and nothing reaches them.
+    """
+    of_column = sum((left.mT @ right[..., column, None])[..., 0] for left, right, _ in pairs)
+    of_scale = sum((left * product).sum(1, dtype=scale.dtype) for left, _, product in pairs)
+    return of_column.to(scale.dtype) * scale, torch.where(scale > 0, of_scale / scale, 0.0)
 
 
 def _products(rows: tuple[Tensor, ...], features: tuple[Tensor, ...]) -> Tensor:
