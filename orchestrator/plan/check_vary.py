@@ -39,7 +39,7 @@ def check_vary(findings: Findings, vary: Vary, baseline: RunConfig) -> None:
     for key, tie in vary.ties.items():
         _check_tie(findings, key, tie, leaders)
     if vary.match is not None:
-        _check_match(findings, vary.match, leaders)
+        _check_match(findings, vary.match, leaders, baseline)
 
 
 def _check_factor(
@@ -164,7 +164,7 @@ def _check_tie(findings: Findings, key: str, tie: Tie, leaders: set[str]) -> Non
         findings.say((*path, "power"), f"vary.ties: a power needs numbers, and {key} or {tie.follows} is none")
 
 
-def _check_match(findings: Findings, match: Match, leaders: set[str]) -> None:
+def _check_match(findings: Findings, match: Match, leaders: set[str], baseline: RunConfig) -> None:
     path = ("vary", "match", "solve")
     if not _is_factor(findings, match.solve, path, "vary.match.solve"):
         return
@@ -172,6 +172,8 @@ def _check_match(findings: Findings, match: Match, leaders: set[str]) -> None:
         findings.say(path, f"vary.match.solve: {match.solve} is a factor and can't be solved for")
     elif not match.solve.startswith("model.") or type_of(match.solve) is not int:
         findings.say(path, f"vary.match.solve: {match.solve} is no whole number of the model")
+    elif absent := _absent_around(match.solve, baseline):
+        findings.say(path, f"vary.match.solve: {match.solve}: the baseline has no {absent}")
 
 
 def _is_factor(findings: Findings, key: str, path: KeyPath, name: str) -> bool:

@@ -133,29 +133,35 @@ def _followed(key: str, tie: Tie, baseline: RunConfig, level: Any) -> Any:
 
 
 def _solved(match: Match, baseline: RunConfig, config: RunConfig) -> RunConfig:
-    """The config with `match.solve` such that its cost is nearest to the baseline's."""
+    """The config with `match.solve` such that its cost is nearest to the baseline's.
+
+    Costs are closed forms, so every value is tried; only those that are near enough are checked to be valid.
+    """
     cost = flops if match.keep == "flops" else parameters
     goal = cost(baseline.model)
-    tried = [option for value in _whole_numbers(match.solve) if (option := _valid(config, match.solve, value))]
-    best = min(tried, key=lambda option: abs(cost(option.model) - goal), default=None)
-    if best is None or abs(cost(best.model) - goal) > match.within * goal:
-        nearest = (
-            f"the nearest, {nested_value(best, match.solve)}, is {cost(best.model) / goal - 1:+.1%} off"
-            if best
-            else "none is valid"
-        )
-        raise NoMatch(f"no {match.solve} keeps the baseline's {match.keep} within {match.within:.0%}: {nearest}")
-    return best
+    path = match.solve.split(".")[1:]
+    costs = {value: cost(_unchecked(config.model, path, value)) for value in _whole_numbers(match.solve)}
+    by_distance = sorted(costs, key=lambda value: abs(costs[value] - goal))
+    for value in by_distance:
+        if abs(costs[value] - goal) > match.within * goal:
+            break
+        try:
+            return apply(config, {match.solve: value})
+        except ConfigError:
+            continue
+    nearest = f"the nearest, {by_distance[0]}, is {costs[by_distance[0]] / goal - 1:+.1%} off"
+    raise NoMatch(f"no {match.solve} keeps the baseline's {match.keep} within {match.within:.0%}: {nearest}")
 
 
 def _whole_numbers(key: str) -> range:
-    bounds = {type(item).__name__: item for item in all_keys()[key].metadata}
-    low = bounds["Ge"].ge if "Ge" in bounds else 1
-    return range(low, bounds["Le"].le + 1 if "Le" in bounds else 4096)
+    """The values that a key allows, up to some bound that no model reaches."""
+    low, high = 1, 4096
+    for bound in all_keys()[key].metadata:
+        low, high = getattr(bound, "ge", low), getattr(bound, "le", high)
+    return range(low, high + 1)
 
 
-def _valid(config: RunConfig, key: str, value: int) -> RunConfig | None:
-    try:
-        return apply(config, {key: value})
-    except ConfigError:
-        return None
+def _unchecked(part: Any, path: Sequence[str], value: int) -> Any:
+    """A copy of a part of a config with one value changed; nothing is validated, which makes it quick."""
+    first, *rest = path
+    return part.model_copy(update={first: _unchecked(getattr(part, first), rest, value) if rest else value})
