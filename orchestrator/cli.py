@@ -69,7 +69,7 @@ def _older(command: _Command) -> _Command:
 @_json
 def plan(file: Path, site: str | None, changes: tuple[str, ...], accept_older_code: bool, as_json: bool) -> None:
     """Print every trial of FILE, its cost, and what is already there. Starts nothing."""
-    from orchestrator.plan.report import print_plan
+    from orchestrator.plan.report import done, print_plan
     from orchestrator.track.ledger import take_stock
 
     planned = _plan(file, site, changes)
@@ -79,6 +79,7 @@ def plan(file: Path, site: str | None, changes: tuple[str, ...], accept_older_co
     else:
         print_plan(planned, stock)
         print_next(f"sweep run {file}" + (f" --site {site}" if site else ""))
+    planned.require_feasible(done(stock))
 
 
 @main.command()
@@ -190,6 +191,63 @@ def promote(
         display=lambda planned: _display(planned, as_json),
     )
     print_json(promotion.to_json()) if as_json else print_promotion(promotion)
+
+
+@main.command()
+@click.argument("model")
+@_site
+@click.option("--to", "number", help="Number of a version. Default: the champion before.")
+@_json
+def rollback(model: str, site: str | None, number: str | None, as_json: bool) -> None:
+    """Give the alias `champion` of MODEL back to the version before."""
+    from orchestrator.plan.site import load_site
+    from orchestrator.track.registry import Registry
+
+    old, new = Registry(load_site(site).tracking).rollback(model, number)
+    if as_json:
+        print_json({"model": model, "from": old.number, "to": new.number, "source": new.source})
+    else:
+        print(f"{model}: champion v{old.number} -> v{new.number} (score {new.score:.4g}), {new.source}")
+
+
+@main.command()
+@click.argument("trial")
+@_site
+def logs(trial: str, site: str | None) -> None:
+    """Print what the worker of TRIAL did, and its traceback if it failed. A unique prefix of its id is enough."""
+    from orchestrator.plan.site import load_site
+    from orchestrator.run.status import read_logs
+
+    print(read_logs(load_site(site), trial))
+
+
+@main.command()
+@click.argument("selections", nargs=-1, required=True, metavar="SWEEP[:CONFIGURATION]...")
+@_site
+@_json
+def compare(selections: tuple[str, ...], site: str | None, as_json: bool) -> None:
+    """Compare configurations, of one sweep or several, with the first; a sweep alone stands for its winner."""
+    from orchestrator.plan.site import load_site
+    from orchestrator.rank.compare import compare as compare_configurations
+    from orchestrator.rank.compare import print_comparison
+
+    compared = compare_configurations(selections, load_site(site))
+    print_json(compared.to_json()) if as_json else print_comparison(compared)
+
+
+@main.command()
+@click.argument("sweep")
+@_site
+@click.option("--output", type=click.Path(path_type=Path), help="Default: SWEEP.html")
+def report(sweep: str, site: str | None, output: Path | None) -> None:
+    """Write the board of SWEEP as one HTML page that needs nothing else."""
+    from orchestrator.plan.site import load_site
+    from orchestrator.rank.board import board as read_board
+    from orchestrator.rank.page import write_page
+
+    path = output or Path(f"{sweep}.html")
+    write_page(read_board(sweep, load_site(site)), path)
+    print(f"Written to {path}")
 
 
 @main.command()

@@ -35,6 +35,8 @@ class Evaluation:
     """Files that could not be read."""
     classes: Sequence[ClassLabel]
     """The data set's classes, in the order of the logits."""
+    example: dict[str, Tensor]
+    """Inputs of the first clip, a batch of one: for pictures of what the model does with it."""
 
     def per_class(self) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
         """Header and rows of a table: each class that has a positive, its positives and its average precision."""
@@ -62,19 +64,23 @@ def evaluate(
     views = _views(config)
     sums = {view: np.zeros((len(data), config.model.classes)) for view in views}
     counts = np.zeros(len(data))
-    loss, clips, bad = 0.0, 0, []
+    example: dict[str, Tensor] = {}
+    loss, clips, bad = 0.0, 0, list[BadClip]()
     for batch in eval_batches(data, config, workers=data_workers):
         bad += batch.bad
+        batch = batch.to(device)
+        example = example or {name: value[:1] for name, value in batch.inputs.items()}
         for view, kept in views.items():
-            logits = _logits(model, batch.to(device), kept, config)
+            logits = _logits(model, batch, kept, config)
             if view == "":
-                loss += F.binary_cross_entropy_with_logits(logits, batch.labels.to(device)).item() * len(batch)
+                loss += F.binary_cross_entropy_with_logits(logits, batch.labels).item() * len(batch)
             scores = logits.sigmoid() if config.eval.average == "probabilities" else logits
             np.add.at(sums[view], batch.rows.numpy(), scores.double().cpu().numpy())
         np.add.at(counts, batch.rows.numpy(), 1)
         clips += len(batch)
     model.train(was_training)
-    return _evaluation(sums, counts, data, loss / max(clips, 1), bad)
+    measured = _metrics(sums, counts, data, loss / max(clips, 1))
+    return Evaluation(*measured, int(counts.astype(bool).sum()), bad, data.classes, example)
 
 
 def _views(config: RunConfig) -> dict[str, tuple[str, ...]]:
@@ -95,18 +101,13 @@ def _logits(model: nn.Module, batch: Batch, kept: tuple[str, ...], config: RunCo
     return logits.float()
 
 
-def _evaluation(
-    sums: dict[str, np.ndarray[Any, Any]], counts: np.ndarray[Any, Any], data: DataSet, loss: float, bad: list[BadClip]
-) -> Evaluation:
+def _metrics(
+    sums: dict[str, np.ndarray[Any, Any]], counts: np.ndarray[Any, Any], data: DataSet, loss: float
+) -> tuple[dict[str, float], Metrics]:
+    """Metrics by name, and the whole of them for all modalities together; over the files that were read."""
     read = counts > 0
     labels = data.labels(np.flatnonzero(read).tolist())
-    overall = scores_to_metrics(sums[""][read] / counts[read, None], labels)
-    metrics = {
-        "eval/mAP": overall.mAP,
-        "eval/AUC": overall.AUC,
-        "eval/d_prime": overall.d_prime,
-        "eval/loss": loss,
-    }
-    for view in sums.keys() - {""}:
-        metrics[f"eval/mAP{view}"] = scores_to_metrics(sums[view][read] / counts[read, None], labels).mAP
-    return Evaluation(metrics, overall, int(read.sum()), bad, data.classes)
+    found = {view: scores_to_metrics(total[read] / counts[read, None], labels) for view, total in sums.items()}
+    overall = found.pop("")
+    named = {"eval/mAP": overall.mAP, "eval/AUC": overall.AUC, "eval/d_prime": overall.d_prime, "eval/loss": loss}
+    return named | {f"eval/mAP{view}": metrics.mAP for view, metrics in found.items()}, overall

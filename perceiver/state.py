@@ -12,11 +12,10 @@ import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_model, save_model
-from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from perceiver.config import RunConfig, determining, dump, parse
@@ -78,9 +77,9 @@ class TrainState:
         return state
 
     @property
-    def eval_model(self) -> nn.Module:
+    def eval_model(self) -> Perceiver:
         """The model that is evaluated and shipped."""
-        return self.model if self.average is None else self.average.module
+        return self.model if self.average is None else cast(Perceiver, self.average.module)
 
     def update_average(self) -> None:
         """Moves the averaged weights towards the model's, after each step."""

@@ -2,13 +2,14 @@
 
 Called by the orchestrator's worker, and alone:
 
-    python -m perceiver.train CONFIG.yaml --data FOLDER --output FOLDER      # run again to continue
+    python -m perceiver.train CONFIG.yaml --data FOLDER --output FOLDER      # run again to go on
 
 `train` is a generator: it yields a `Progress` at every report (metrics) and every few seconds in between (a heartbeat,
 no metrics). Whoever pulls decides at each of them whether to save a checkpoint, to log, or to stop. It yields only at
 its top level, never inside a torch context, which would leak into the caller.
 """
 
+import argparse
 import resource
 import sys
 import time
@@ -19,16 +20,17 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from perceiver.config import RunConfig
+from perceiver.config import RunConfig, load
 from perceiver.data.audioset import DataSource
 from perceiver.data.augment import augment
 from perceiver.data.batch import BadClip, Batch
 from perceiver.data.dataset import open_data
 from perceiver.data.loading import train_batches
-from perceiver.errors import NumericError
+from perceiver.data.recipe import DEMO
+from perceiver.errors import NumericError, PerceiverError
 from perceiver.evaluate import Evaluation, evaluate
 from perceiver.optim import learning_rate, set_learning_rate
-from perceiver.state import TrainState
+from perceiver.state import MANIFEST, TrainState
 
 REPORTS = 50
 """Reports of the training loss over a trial, beside those that come with an evaluation."""
@@ -190,3 +192,36 @@ def _costs(state: TrainState, device: torch.device) -> dict[str, float]:
 def _spread(total: int, times: int) -> set[int]:
     """`times` steps, evenly spaced, the last one `total`."""
     return {max(1, round(total * (k + 1) / times)) for k in range(min(times, total))}
+
+
+def main() -> None:
+    """Trains the config of a file on one machine, saving into a folder from which the next call goes on."""
+    parser = argparse.ArgumentParser(prog="python -m perceiver.train", description=main.__doc__)
+    parser.add_argument("config", type=Path, help="YAML file of a RunConfig, such as sweeps/base/tiny.yaml")
+    parser.add_argument("--data", help="folder or URL of the data set; a synthetic one is made in the output folder")
+    parser.add_argument("--labels", help="the label list, where it lies apart from the data")
+    parser.add_argument("--output", type=Path, default=Path("runs/alone"), help="folder of the checkpoint")
+    parser.add_argument("--workers", type=int, default=0, help="processes that read clips")
+    arguments = parser.parse_args()
+    try:
+        _train_alone(arguments)
+    except PerceiverError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+def _train_alone(arguments: argparse.Namespace) -> None:
+    config, folder = load(arguments.config), arguments.output / "checkpoint"
+    data = DataSource(
+        arguments.data or str(arguments.output / "data"), arguments.labels, None if arguments.data else DEMO
+    )
+    resume = folder if (folder / MANIFEST).exists() else None
+    for progress in train(config, resume, data=data, data_workers=arguments.workers):
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in progress.metrics.items())
+        print(f"{progress.fraction:4.0%}  {progress.clips} clips  {shown}", flush=True)
+        if progress.evaluation or not progress.metrics:
+            progress.state.save(folder)
+    print(f"Trained; the checkpoint is in {folder}")
+
+
+if __name__ == "__main__":
+    main()

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from orchestrator.errors import UsageError
 from orchestrator.plan.planner import Plan, plan_sweep
+from orchestrator.plan.report import done
 from orchestrator.plan.site import Site, load_site
 from orchestrator.plan.spec import Sweep, load_sweep
 from orchestrator.run.booking import Booking, book
@@ -76,6 +77,7 @@ def run_plan(
         Unreachable: tracker, storage or cluster can't be used.
         UsageError: another driver runs this sweep, the cluster has no room for a trial, the data can't be seen, or
             finished trials were computed by other code and nobody said what to do with them.
+        InfeasiblePlan: trials lie beyond the sweep's limits.
         KeyboardInterrupt: at the second Ctrl-C; nothing that was saved is lost.
     """
     if plan.data.problems:
@@ -88,6 +90,7 @@ def run_plan(
         stock = ledger.take_stock(plan, accept_older_code=older_code == "keep")
         if older_code == "ask":
             _refuse_older_code(stock)
+        plan.require_feasible(done(stock))
         bookings = book(plan, stock, recorder, lineage or {})
         if lineage is None:  # a final run is not the sweep's plan
             runs = {booking.trial.id: booking.run_id for booking in bookings}

@@ -12,7 +12,7 @@ from orchestrator.plan.site import Site
 from orchestrator.run.lease import holder
 from orchestrator.track import storage
 from orchestrator.track.names import Tag
-from orchestrator.track.paths import SweepPaths
+from orchestrator.track.paths import SweepPaths, TrialPaths
 from orchestrator.track.reader import list_sweeps, read_runs
 from orchestrator.track.records import RunRecord, SweepSummary
 
@@ -120,6 +120,28 @@ def request_stop(site: Site, sweep: str) -> dict[str, Any]:
         raise UsageError(f"sweep {sweep} is not being run at {site.storage}. All: sweep status")
     storage.write_text(paths.stop, json.dumps({"by": "sweep stop", "time": time.time()}))
     return driver
+
+
+def read_logs(site: Site, trial: str) -> str:
+    """The log of a trial, and its traceback if it failed; `trial` is a unique prefix of its id.
+
+    Raises:
+        UsageError: no trial, or more than one, has an id that begins so.
+    """
+    runs = {
+        run.tags[Tag.TRIAL]: (each.sweep, run)
+        for each in list_sweeps(site.tracking)
+        for run in read_runs(site.tracking, each.sweep).children
+        if run.tags.get(Tag.TRIAL, "").startswith(trial) and run.role != "superseded"
+    }
+    if len(runs) != 1:
+        found = ", ".join(sorted(runs)) or "none"
+        raise UsageError(f"{trial} is not the beginning of one trial's id. Found: {found}. All: sweep status SWEEP")
+    ((sweep, run),) = runs.values()
+    paths = TrialPaths(run.artifact_uri)
+    heading = f"{run.tags[Tag.TRIAL]}  {sweep}  {run.tags[Tag.CONFIGURATION]}  seed {run.seed}  {run.artifact_uri}"
+    parts = [heading, storage.read_text(paths.log) or "Nothing was logged yet.", storage.read_text(paths.error) or ""]
+    return "\n".join(part.rstrip() for part in parts if part)
 
 
 def _trial(run: RunRecord, metric: str, died: bool) -> TrialStatus:

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import torch
 
 from orchestrator.track import checkpoints, storage
 from orchestrator.track.paths import TrialPaths
+from perceiver.attention_maps import draw_attention
 from perceiver.config import parse
 from perceiver.data.audioset import DataSource
 from perceiver.errors import CheckpointError
@@ -91,11 +93,13 @@ class _Trial:
         self.saved = self.resumed = 0.0
         self.told = 0
         self.last_save = time.monotonic()
+        self.lines = [storage.read_text(self.paths.log) or ""]
 
     def run(self) -> Iterator[Report]:
         """The attempt, as reports."""
         resume, history = self._newest_checkpoint()
         self.told = len(history)
+        self._log(f"started on {self.node}" + (f", goes on at {self.resumed:.1%}" if self.resumed else ""))
         yield self._report("running", history=tuple(history))
         if self._shall_stop():
             yield self._report("interrupted")
@@ -134,6 +138,8 @@ class _Trial:
     def _save(self, progress: Progress) -> tuple[dict[str, Any], ...]:
         """Writes artifacts and a checkpoint; returns the reports that it holds for the first time."""
         self._write_artifacts(progress)
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in progress.metrics.items())
+        self._log(f"saved at {progress.fraction:.1%}, {progress.clips} clips  {shown}")
         folder = self.scratch / "checkpoint"
         progress.state.save(folder)
         checkpoints.upload(folder, self.paths.checkpoint(progress.clips))
@@ -143,6 +149,11 @@ class _Trial:
         self.told = len(progress.state.history)
         return news
 
+    def _log(self, line: str) -> None:
+        """Adds a line to the trial's log, which all its attempts share."""
+        self.lines.append(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {line}\n")
+        storage.write_text(self.paths.log, "".join(self.lines))
+
     def _write_artifacts(self, progress: Progress) -> None:
         """Leaves what people look at: AP of every class, unreadable clips, attention maps at the end."""
         if progress.bad_clips:
@@ -150,6 +161,11 @@ class _Trial:
             self._write_csv("bad_clips.csv", ("id", "file", "reason", "message"), rows)
         if progress.evaluation:
             self._write_csv("evaluation/per_class.csv", *progress.evaluation.per_class())
+        if progress.evaluation and progress.fraction >= 1:
+            pictures = draw_attention(
+                progress.state.eval_model, progress.evaluation.example, self.scratch / "attention"
+            )
+            storage.upload_files(pictures, f"{self.paths.root}/attention")
 
     def _write_csv(self, name: str, header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
         text = io.StringIO()

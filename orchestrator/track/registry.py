@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from orchestrator.errors import Unreachable, UsageError
 
 CHAMPION = "champion"
+_FORMER = "former_champion"
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,27 @@ class Registry:
         return Version(model, str(made.version), run_id, source, tags)
 
     def crown(self, version: Version) -> None:
-        """Moves the alias `champion` to the version."""
+        """Moves the alias `champion` to the version, which remembers whose place it takes."""
+        former = self.champion(version.model)
+        if former is not None and former.number != version.number:
+            self._client.set_model_version_tag(version.model, version.number, _FORMER, former.number)
         self._client.set_registered_model_alias(version.model, CHAMPION, version.number)
+
+    def rollback(self, model: str, number: str | None = None) -> tuple[Version, Version]:
+        """Gives the alias `champion` back to the version before, or to a numbered one; returns old and new champion.
+
+        Raises:
+            UsageError: the model has no champion, or there was none before it.
+        """
+        champion = self.champion(model)
+        if champion is None:
+            raise UsageError(f"there is no model {model} with the alias {CHAMPION} at {self._tracking}")
+        number = number or champion.tags.get(_FORMER)
+        if number is None:
+            raise UsageError(f"{model} v{champion.number} is its first champion; name another version with --to")
+        version = self.version(model, number)
+        self._client.set_registered_model_alias(model, CHAMPION, version.number)
+        return champion, version
 
     def version(self, model: str, number: str) -> Version:
         """A version by its number. Raises UsageError if there is none."""

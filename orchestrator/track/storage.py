@@ -2,6 +2,7 @@
 
 import json
 import posixpath
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,17 @@ def write_text(url: str, text: str) -> None:
         if local:
             Path(target).replace(path)
     except Exception as error:  # botocore and friends have trees of their own
+        raise Unreachable(f"{url} can't be written: {error}") from error
+
+
+def upload_files(files: Iterable[Path], url: str) -> None:
+    """Copies local files into a folder on storage."""
+    fs, path = filesystem(url)
+    try:
+        fs.makedirs(path, exist_ok=True)
+        for file in files:
+            fs.put_file(str(file), f"{path}/{file.name}")
+    except Exception as error:
         raise Unreachable(f"{url} can't be written: {error}") from error
 
 
