@@ -2,7 +2,7 @@
 
     config   8 hex digits of the config's hash are the trial's id
     data     the digest that `perceiver.data` gives of a data set; None where the set can't be seen from here
-    code     the sources of `perceiver`, without comments, docstrings and formatting
+    code     the sources of `perceiver` that compute, without comments, docstrings and formatting
 
 Nothing else does: not the resources, the paths, the order of keys, the number of workers.
 """
@@ -18,6 +18,9 @@ import perceiver.config
 from perceiver.config import RunConfig, determining
 
 ID_LENGTH = 8
+
+_NOT_COMPUTING = ("errors.py", "wording.py")
+"""Files of the package that only word messages."""
 
 
 def canonical(config: RunConfig) -> str:
@@ -41,7 +44,7 @@ def code_digest(package: Path | None = None) -> str:
     """SHA-256 of what the perceiver package computes; found and read without importing it."""
     folder = package or Path(perceiver.config.__file__).parent
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
+    for path in sorted(path for path in folder.rglob("*.py") if path.name not in _NOT_COMPUTING):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
         digest.update(code_text(path.read_text(encoding="utf-8")).encode() + b"\0")
     return digest.hexdigest()
@@ -55,19 +58,19 @@ def code_text(source: str) -> str:
 
 def _plain(node: Any) -> Any:
     """A syntax tree as lists; empty fields are left out, since newer Pythons have more of them."""
-    if isinstance(node, ast.AST):
-        fields = []
-        for name, value in ast.iter_fields(node):
-            if name == "body" and isinstance(value, list):
-                value = [item for item in value if not _is_docstring(item)]
-            if value not in (None, []) and name not in ("type_comment", "kind"):
-                fields.append([name, _plain(value)])
-        return [type(node).__name__, *fields]
     if isinstance(node, list):
         return [_plain(item) for item in node]
-    if isinstance(node, str | int) and not isinstance(node, bool):
+    if isinstance(node, ast.Constant):
+        return ["Constant", type(node.value).__name__, repr(node.value)]
+    if not isinstance(node, ast.AST):
         return node
-    return repr(node)
+    fields = []
+    for name, value in ast.iter_fields(node):
+        if name == "body" and isinstance(value, list):
+            value = [item for item in value if not _is_docstring(item)]
+        if value not in (None, []) and name != "type_comment":
+            fields.append([name, _plain(value)])
+    return [type(node).__name__, *fields]
 
 
 def _is_docstring(node: ast.AST) -> bool:
