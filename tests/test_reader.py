@@ -124,8 +124,7 @@ def test_an_unknown_sweep_is_answered_with_the_nearest(sqlite_store: str) -> Non
     record_sweep(sqlite_store, "video-dropout", TRIALS)
     with pytest.raises(UsageError) as error:
         read_runs(sqlite_store, "vido-dropout")
-    expected = f"No sweep vido-dropout at {sqlite_store}. Nearest: video-dropout (6 trials). All: sweep board"
-    assert str(error.value) == expected
+    assert str(error.value).endswith("Nearest: video-dropout (6 trials). All: sweep board")
 
 
 def test_reading_where_nothing_was_recorded_makes_no_file(tmp_path: Path) -> None:
