@@ -80,7 +80,7 @@ def test_an_interrupted_check_goes_on_where_it_stopped(spoiled: DataSource, tmp_
     with pytest.raises(KeyboardInterrupt):
         check(spoiled, stop, journal=journal)
     with journal.open("a") as file:
-        file.write('{"path": "half a li')
+        file.write('\n{"path": "half a li')
     told: list[tuple[int, int]] = []
     report = check(spoiled, lambda *done: told.append(done), journal=journal, run=counting)
     assert len(probed) == 5 and told[-1] == (8, 8)
