@@ -63,9 +63,7 @@ def main() -> None:
         for size in sizes:
             fill(folder / "mlflow.db", f"sweep-{size}", size)
         megabytes = (folder / "mlflow.db").stat().st_size / 1e6
-        print(
-            f"one sqlite file of {megabytes:,.0f} MB; a fresh process, the fastest of 3: seconds of wall time / of CPU time"
-        )
+        print(f"one sqlite file of {megabytes:,.0f} MB; a fresh process, fastest of 3: seconds of wall / of CPU time")
         print(f"python with click and rich alone: {fastest(EMPTY)}")
         print(f"{'trials':>8}  {'board':>13}  {'MlflowClient':>13}  heavy imports of board")
         for size in sizes:
