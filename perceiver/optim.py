@@ -50,8 +50,7 @@ class Lamb(torch.optim.Optimizer):
         (beta1, beta2), grads = group["betas"], [param.grad for param in params]
         for param in params:
             if not self.state[param]:
-                zeros = {"first": torch.zeros_like(param), "second": torch.zeros_like(param)}
-                self.state[param].update(step=torch.tensor(0.0), **zeros)
+                self.state[param].update(step=0, first=torch.zeros_like(param), second=torch.zeros_like(param))
         states = [self.state[param] for param in params]
         for state in states:
             state["step"] += 1
@@ -59,9 +58,8 @@ class Lamb(torch.optim.Optimizer):
         torch._foreach_lerp_(firsts, grads, 1 - beta1)
         torch._foreach_mul_(seconds, beta2)
         torch._foreach_addcmul_(seconds, grads, grads, 1 - beta2)
-        steps = [state["step"].item() for state in states]
-        directions = torch._foreach_div(firsts, [1 - beta1**step for step in steps])
-        roots = torch._foreach_div(seconds, [1 - beta2**step for step in steps])
+        directions = torch._foreach_div(firsts, [1 - beta1 ** state["step"] for state in states])
+        roots = torch._foreach_div(seconds, [1 - beta2 ** state["step"] for state in states])
         torch._foreach_sqrt_(roots)
         torch._foreach_add_(roots, group["eps"])
         torch._foreach_div_(directions, roots)
