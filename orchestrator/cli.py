@@ -254,9 +254,10 @@ def report(sweep: str, site: str | None, output: Path | None) -> None:
 @_site
 def demo(site: str | None) -> None:
     """Run the whole job on synthetic clips: plan, run, board, promote."""
-    from orchestrator.plan.bases import SHIPPED as SWEEPS
+    from orchestrator.plan.bases import SHIPPED
+    from orchestrator.plan.site import load_site
 
-    file = SWEEPS / "smoke.yaml"
+    file = SHIPPED.parent / "smoke.yaml"
     shown = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
     context = click.get_current_context()
     steps: list[tuple[str, click.Command, dict[str, Any]]] = [
@@ -268,6 +269,12 @@ def demo(site: str | None) -> None:
     for command, verb, arguments in steps:
         click.secho(f"\n$ {command}", bold=True)
         context.invoke(verb, site=site, **arguments)
+    tracking = load_site(site).tracking
+    print_next(
+        f"mlflow ui --backend-store-uri {tracking}    # the runs in a browser",
+        "sweep run sweeps/four_questions.yaml    # the project's four questions at laptop size",
+        "sweep report smoke    # the board as one page",
+    )
 
 
 @main.command()

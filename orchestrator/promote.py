@@ -205,7 +205,7 @@ def _final_plan(ranked: Board, winner: Row, config: RunConfig, seeds: int, site:
         replicate_top=1,
         warm_start=(),
         final={},
-        document=files.parse("", f"the final run of {ranked.sweep}"),
+        document=files.parse(f"sweep: {ranked.sweep}", f"the final run of {ranked.sweep}"),
     )
     plan = plan_sweep(sweep, site)
     return replace(
