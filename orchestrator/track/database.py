@@ -77,24 +77,23 @@ class Database:
         self, chosen: str, values: Sequence[Any], params: bool, metrics: Collection[str] | None
     ) -> list[RunRecord]:
         """The runs whose ids `chosen` (a subquery or a list of placeholders) names, with what belongs to them."""
-        statement = (
-            f"SELECT run_uuid, status, start_time, end_time, artifact_uri FROM runs WHERE run_uuid IN ({chosen})"
-        )
-        rows = self.rows(f"{statement} AND lifecycle_stage = 'active'", values)
-        runs = {row[0]: RunRecord(*row[:4], artifact_uri=row[4] or "") for row in rows}
-        for run_id, key, value in self.rows(
-            f"SELECT run_uuid, key, value FROM tags WHERE run_uuid IN ({chosen})", values
-        ):
+        where = f"WHERE run_uuid IN ({chosen})"
+        columns = "run_uuid, status, start_time, end_time, artifact_uri"
+        found = self.rows(f"SELECT {columns} FROM runs {where} AND lifecycle_stage = 'active'", values)
+        runs = {run_id: RunRecord(run_id, status, start, end, root or "") for run_id, status, start, end, root in found}
+        for run_id, key, value in self.rows(f"SELECT run_uuid, key, value FROM tags {where}", values):
             if run_id in runs:
                 runs[run_id].tags[key] = value
-        if params:
-            statement = f"SELECT run_uuid, key, value FROM params WHERE run_uuid IN ({chosen})"
-            for run_id, key, value in self.rows(statement, values):
-                if run_id in runs:
-                    runs[run_id].params[key] = value
-        only = "" if metrics is None else f" AND key IN ({', '.join('?' * len(metrics))})"
-        statement = f"SELECT run_uuid, key, value, is_nan FROM latest_metrics WHERE run_uuid IN ({chosen}){only}"
-        for run_id, key, value, is_nan in self.rows(statement, (*values, *(metrics or ()))):
+        for run_id, key, value in (
+            self.rows(f"SELECT run_uuid, key, value FROM params {where}", values) if params else ()
+        ):
+            if run_id in runs:
+                runs[run_id].params[key] = value
+        only = "" if not metrics else f" AND key IN ({', '.join('?' * len(metrics))})"
+        measured = self.rows(
+            f"SELECT run_uuid, key, value, is_nan FROM latest_metrics {where}{only}", (*values, *(metrics or ()))
+        )
+        for run_id, key, value, is_nan in measured:
             if run_id in runs:
                 runs[run_id].metrics[key] = number(value, is_nan)
         return list(runs.values())
