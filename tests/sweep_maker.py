@@ -17,6 +17,10 @@ from mlflow.entities import Metric, Param, RunTag
 from orchestrator.track.names import Tag
 
 COMPARABLE = {"data": "9f2c41aa0000", "metrics": "1"}
+BASELINE = [0.431, 0.432, 0.433]
+BETTER = [0.443, 0.4405, 0.4426]
+SAME = [0.430, 0.4325, 0.434]
+WORSE = [0.401, 0.400, 0.403]
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,16 @@ def empty_store(folder: Path) -> str:
 def replicates(configuration: str, scores: Sequence[float], **more: Any) -> list[Made]:
     """Finished trials with seeds 0, 1, ... and these scores."""
     return [Made(configuration, seed, score, **more) for seed, score in enumerate(scores)]
+
+
+def full_sweep() -> list[Made]:
+    """A baseline and three levels of video dropout: one better, one the same, one worse."""
+    return [
+        *replicates("baseline", BASELINE, params={"train.video_dropout": "0.3"}, metrics={"eval/mAP_audio_only": 0.38}),
+        *replicates("train.video_dropout=0.0", WORSE, factors={"train.video_dropout": 0.0}),
+        *replicates("train.video_dropout=0.1", BETTER, factors={"train.video_dropout": 0.1}),
+        *replicates("train.video_dropout=0.5", SAME, factors={"train.video_dropout": 0.5}),
+    ]
 
 
 def record_sweep(
