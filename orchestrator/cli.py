@@ -250,6 +250,27 @@ def report(sweep: str, site: str | None, output: Path | None) -> None:
     print(f"Written to {path}")
 
 
+@main.group()
+def data() -> None:
+    """Look after data sets."""
+
+
+@data.command()
+@click.argument("place")
+@_site
+@click.option("--labels", help="The label list, where it lies apart from the folder.")
+@click.option("--journal", help="A file that remembers what was read, so that the check can be interrupted.")
+@_json
+def check(place: str, site: str | None, labels: str | None, journal: str | None, as_json: bool) -> None:
+    """Read every row and every file of PLACE: a folder, a URL, or the name of a data set at the site."""
+    from orchestrator.plan.site import load_site
+    from orchestrator.run.data_check import check_on_ray, data_source, print_report
+
+    where = load_site(site)
+    report = check_on_ray(data_source(place, labels, where), where, journal)
+    print_json(report.to_json()) if as_json else print_report(report)
+
+
 @main.command()
 @_site
 def demo(site: str | None) -> None:

@@ -20,8 +20,11 @@ MAY_IMPORT = {
 
 EXCEPTIONS = {
     ("orchestrator/run/worker.py", "perceiver"),
-    ("orchestrator/plan/estimate.py", "perceiver"),
-    ("orchestrator/plan/identity.py", "perceiver.data.digest"),  # loads neither torch nor av
+    ("orchestrator/run/data_check.py", "perceiver.data"),
+    # These load neither torch nor av.
+    ("orchestrator/plan/data.py", "perceiver.data.audioset"),
+    ("orchestrator/plan/data.py", "perceiver.data.digest"),
+    ("orchestrator/plan/site.py", "perceiver.data.recipe"),
 }
 
 HOMES = {
