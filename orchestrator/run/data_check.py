@@ -48,9 +48,8 @@ def check_on_ray(source: DataSource, site: Site, journal: str | None) -> Report:
 
 def print_report(report: Report) -> None:
     """Rows and files as tables, then what can't be read and why."""
-    print(
-        f"{report.url}   {len(report.files)} files, {len(report.unreadable)} unreadable, {report.unused} that no row names"
-    )
+    bad = len(report.unreadable)
+    print(f"{report.url}   {len(report.files)} files, {bad} unreadable, {report.unused} that no row names")
     if report.rows:
         columns = [Column("split"), Column("rows", True), Column("classes", True), Column("rows that can't be used")]
         print_table(columns, [_split_row(report, split) for split in report.rows])
