@@ -74,9 +74,9 @@ def measure(
     contenders = [c for name in options.models if (c := _contender(name, config, inputs, device, options))]
     peak = 0.0
     for _ in range(options.repeats):
-        peak = max(peak, matmul_peak(device, options.dtype))
+        peak = max(peak, matmul_peak(device, options.dtype, options.clock))
         for contender in contenders:
-            contender.seconds += (_seconds(contender.step, device, options.steps),)
+            contender.seconds += (_seconds(contender.step, device, options.steps, options.clock),)
     if options.kernels:
         for contender in contenders:
             contender.kernels = tuple(_kernels(contender.step, device))
@@ -130,24 +130,25 @@ def _inputs(config: RunConfig, batch: int, device: torch.device) -> dict[str, Te
     return inputs
 
 
-def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
+def matmul_peak(device: torch.device, dtype: torch.dtype, clock: str) -> float:
     """FLOP/s of one large square matrix product, the best of several."""
     size = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    seconds = min(_seconds(lambda: torch.mm(a, b), device, steps=4) for _ in range(5))
+    seconds = min(_seconds(lambda: torch.mm(a, b), device, 4, clock) for _ in range(5))
     return 2 * size**3 / seconds
 
 
-def _seconds(step: Callable[[], Any], device: torch.device, steps: int) -> float:
-    """Mean wall time of one step."""
+def _seconds(step: Callable[[], Any], device: torch.device, steps: int, clock: str) -> float:
+    """Mean time of one step."""
+    now = time.perf_counter if clock == "wall" else time.process_time
     if device.type == "cuda":
         torch.cuda.synchronize()
-    start = time.perf_counter()
+    start = now()
     for _ in range(steps):
         step()
     if device.type == "cuda":
         torch.cuda.synchronize()
-    return (time.perf_counter() - start) / steps
+    return (now() - start) / steps
 
 
 def _peak_memory(step: Callable[[], None], device: torch.device) -> int:
@@ -218,6 +219,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", default=list(CONTENDERS), choices=list(CONTENDERS), metavar="NAME")
     parser.add_argument("--repeats", type=int, default=5, help="interleaved rounds; the median counts")
     parser.add_argument("--steps", type=int, default=None, help="steps of a round (10 on a GPU, 1 on a CPU)")
+    clock_help = "cpu: this process's own time on the processor, for one thread on a machine that others use too"
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help=clock_help)
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument(
         "--set", nargs="*", default=[], type=_setting, metavar="KEY=VALUE", help="model.latents=256 ..."
