@@ -1,0 +1,102 @@
+"""The command line: exit codes, messages, and what it does not load."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sweep_maker import empty_store, record_sweep, replicates
+
+from orchestrator.cli import main
+
+ROOT = Path(__file__).parent.parent
+SMOKE = str(ROOT / "sweeps" / "smoke.yaml")
+
+
+def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    code = "import sys; from orchestrator.cli import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100)
+
+
+@pytest.mark.parametrize("verb", ["plan", "board"])
+def test_quick_verbs_load_neither_torch_nor_ray_nor_mlflow(verb: str, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    record_sweep(empty_store(tmp_path / "runs"), "smoke", replicates("baseline", [0.4, 0.5]))
+    code = (
+        "import sys; from orchestrator.cli import main; main(sys.argv[1:], standalone_mode=False);"
+        "print([name for name in ('torch', 'ray', 'mlflow', 'av', 'pandas') if name in sys.modules])"
+    )
+    argument = SMOKE if verb == "plan" else "smoke"
+    command = [sys.executable, "-c", code, verb, argument]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_plan_as_json_is_one_object(tmp_path: Path) -> None:
+    done = call(tmp_path, "plan", SMOKE, "--json")
+    planned = json.loads(done.stdout)
+    assert {"trials", "configurations", "totals"} <= planned.keys()
+    assert {"id", "config", "factors", "seed", "state"} <= planned["trials"][0].keys()
+
+
+def test_values_set_on_the_command_line_are_yaml(tmp_path: Path) -> None:
+    done = call(tmp_path, "plan", SMOKE, "--json", "--set", "train.lr=1e-4")
+    assert {trial["config"]["train"]["lr"] for trial in json.loads(done.stdout)["trials"]} == {1e-4}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["plan", "nosuch.yaml"], "nosuch.yaml"),
+        (["plan", SMOKE, "--site", "nosuch"], "there is no site nosuch"),
+        (["plan", SMOKE, "--set", "train.lr"], "expected KEY=VALUE"),
+        (["plan", SMOKE, "--set", "train.learning_rate=1"], "Nearest"),
+        (["board", "smok"], "Nearest: smoke"),
+        (["promote", "smok"], "Nearest: smoke"),
+        (["status", "smok"], "Nearest: smoke"),
+        (["stop", "smoke"], "is not being run"),
+        (["logs", "zzz"], "All: sweep status"),
+        (["rollback", "nobody"], "there is no model nobody"),
+    ],
+)
+def test_wrong_usage_is_one_message_and_exit_code_2(arguments: list[str], said: str, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    record_sweep(empty_store(tmp_path / "runs"), "smoke", replicates("baseline", [0.4]))
+    done = call(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_storage_that_cant_be_written_is_told_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "site.yaml").write_text("storage: file/below\n")
+    done = call(tmp_path, "run", SMOKE, "--site", "site.yaml")
+    assert done.returncode == 75
+    assert "can't be written" in done.stderr and "storage:" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_data_that_cant_be_seen_is_told_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text("data: {synthetic: nowhere}\n")
+    done = call(tmp_path, "run", SMOKE, "--site", "site.yaml")
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_tracker_that_is_no_database_is_told(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mlflow.db").write_text(
+        "this is no database, but it is long enough to look like a file of one" * 20
+    )
+    done = call(tmp_path, "board", "smoke")
+    assert done.returncode == 75
+    assert "mlflow.db" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_readme_names_every_verb() -> None:
+    readme = (ROOT / "README.md").read_text()
+    missing = [name for name in main.commands if f"`{name}" not in readme]
+    assert not missing
