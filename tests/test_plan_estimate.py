@@ -7,11 +7,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from orchestrator.plan.bases import SHIPPED, read_base
+from orchestrator.plan.calibration import Calibration
 from orchestrator.plan.counts import computed_flops, flops, parameters
 from orchestrator.plan.data import DataSeen
 from orchestrator.plan.estimate import Cost, Estimator, checkpoint_bytes, training_clips
 from orchestrator.plan.memory import kept_bytes, peak_memory
-from orchestrator.plan.site import Calibration, Resources, Site
+from orchestrator.plan.site import Resources, Site
 from perceiver.config import ModelConfig, RunConfig, with_changes
 from perceiver.data.digest import DataDescription
 from perceiver.model.perceiver import build_model

@@ -7,10 +7,11 @@ Time is training and evaluation FLOPs over a rate: the site's calibration where 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from orchestrator.plan.calibration import Calibration
 from orchestrator.plan.counts import computed_flops, flops, parameters
 from orchestrator.plan.data import DataSeen
 from orchestrator.plan.memory import peak_memory
-from orchestrator.plan.site import Calibration, Site
+from orchestrator.plan.site import Site
 from perceiver.config import RunConfig
 
 ASSUMED_GPU_FLOPS = {"bfloat16": 150e12, "float32": 60e12}

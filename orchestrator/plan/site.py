@@ -11,14 +11,14 @@ refused.
 
 import re
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from orchestrator.errors import Mistake, SpecError, UsageError
 from orchestrator.plan import document as files
+from orchestrator.plan.calibration import Calibration, measured_at
 from orchestrator.plan.form import validate
 from orchestrator.plan.quantity import Quantity
 from orchestrator.plan.vary import Part
@@ -74,24 +74,11 @@ class Resources(Part):
     custom: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     """Custom resources of the Ray cluster, such as {H200: 1}."""
 
-
-class Calibration(Part):
-    """A throughput that was measured here."""
-
-    clips_per_second: Annotated[float, Field(gt=0)]
-    """Training clips of one trial, all its workers together."""
-    flops: Annotated[float, Field(gt=0)]
-    """FLOPs of one clip's forward pass in the measured model, as the plan counts them."""
-    precision: Literal["float32", "bfloat16"] = "bfloat16"
-    """Precision it trained with."""
-    workers: Annotated[int, Field(ge=1)] = 1
-    """Workers of the measured trial."""
-    minutes: Annotated[float, Field(gt=0)] | None = None
-    """How long it was measured."""
-    spread: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Relative spread of the throughput while it was measured."""
-    measured: date | None = None
-    """The day."""
+    @model_validator(mode="after")
+    def _gpus_are_whole(self) -> "Resources":
+        if self.gpus > 1 and self.gpus % 1:
+            raise ValueError(f"gpus {self.gpus:g}: more than one GPU must be a whole number of them")
+        return self
 
 
 class Site(Part):
@@ -130,17 +117,9 @@ class Site(Part):
     flops_per_second: Quantity | None = None
     """Training FLOPs a worker sustains, assumed for plans where nothing was measured: 200T."""
     calibrations: list[Calibration] = Field(default_factory=list)
-    """Throughputs measured here (`sweep calibrate`)."""
+    """Throughputs measured here, the newest last; `sweep calibrate` adds to them in the site's profile."""
 
     model_config = ConfigDict(populate_by_name=True)
-
-    @model_validator(mode="after")
-    def _gpus_make_sense(self) -> "Site":
-        if self.resources.gpus > 1 and self.resources.gpus % 1:
-            raise ValueError(
-                f"resources.gpus {self.resources.gpus:g}: more than one GPU must be a whole number of them"
-            )
-        return self
 
     def trial_resources(self) -> dict[str, float]:
         """What one worker reserves, in Ray's names."""
@@ -179,7 +158,7 @@ def load_site(name: str | Path | None = None) -> Site:
     mistakes = [*_secrets(document.data, (), document)]
     if mistakes:
         raise SpecError(document.source, mistakes)
-    return _with_absolute_paths(site)
+    return _with_absolute_paths(site.model_copy(update={"calibrations": [*site.calibrations, *measured_at(site.name)]}))
 
 
 def _find(name: str) -> Path:

@@ -1,0 +1,126 @@
+"""Site files: defaults, places made absolute, and mistakes; credentials never belong in one."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import SpecError, UsageError
+from orchestrator.plan.calibration import Calibration, save_calibration
+from orchestrator.plan.site import Site, Synthetic, load_site
+from perceiver.data.recipe import Recipe
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def mistakes_of(text: str, here: Path) -> list[str]:
+    (here / "mine.yaml").write_text(text)
+    with pytest.raises(SpecError) as caught:
+        load_site("mine.yaml")
+    return [f"{mistake.line}: {mistake.message}" for mistake in caught.value.mistakes]
+
+
+def test_the_default_site_keeps_everything_below_the_current_folder(here: Path) -> None:
+    site = load_site(None)
+    assert site.name == "local"
+    assert site.ray_address == "local"
+    assert site.storage == str(here / "runs/storage")
+    assert site.tracking == f"sqlite:///{here}/runs/mlflow.db"
+    assert site.data["synthetic"].url == str(here / "runs/data/synthetic")
+
+
+def test_urls_and_absolute_paths_stay_as_they_are(here: Path) -> None:
+    (here / "mine.yaml").write_text(
+        "storage: s3://bucket/sweeps\ntracking: http://host:5000\n"
+        "data: {a: gs://bucket/a, b: {url: b, labels: /c.csv}}\n"
+    )
+    site = load_site("mine.yaml")
+    assert (site.name, site.storage, site.tracking) == ("mine", "s3://bucket/sweeps", "http://host:5000")
+    assert (site.data["a"].url, site.data["b"].url, site.data["b"].labels) == (
+        "gs://bucket/a",
+        str(here / "b"),
+        "/c.csv",
+    )
+    (here / "mine.yaml").write_text("tracking: sqlite:////srv/mlflow.db\n")
+    assert load_site("mine.yaml").tracking == "sqlite:////srv/mlflow.db"
+
+
+def test_a_data_source_is_what_the_perceiver_opens(here: Path) -> None:
+    site = load_site(None)
+    assert site.data_source("synthetic") == {
+        "url": str(here / "runs/data/synthetic"),
+        "labels": None,
+        "recipe": Recipe(),
+    }
+
+
+def test_an_unknown_data_set_is_told_with_what_to_add(here: Path) -> None:
+    with pytest.raises(UsageError, match=r"does not say where data set birds lies \(it knows: synthetic\)"):
+        load_site(None).data_source("birds")
+
+
+def test_the_synthetic_settings_are_those_of_the_recipe() -> None:
+    assert Synthetic().model_dump() == asdict(Recipe())
+
+
+def test_resources_have_rays_names(here: Path) -> None:
+    (here / "mine.yaml").write_text("resources: {cpus: 4, gpus: 0.5, custom: {H200: 1}}\n")
+    assert load_site("mine.yaml").trial_resources() == {"CPU": 4, "GPU": 0.5, "H200": 1}
+    assert load_site(None).trial_resources() == {"CPU": 1}
+
+
+def test_an_unknown_site_is_told_with_the_nearest(here: Path) -> None:
+    with pytest.raises(UsageError, match=r"there is no site lokal\. Nearest: local"):
+        load_site("lokal")
+    with pytest.raises(UsageError, match=r"there is no site file absent\.yaml"):
+        load_site("absent.yaml")
+
+
+def test_all_mistakes_of_a_site_file_are_told_at_once(here: Path) -> None:
+    found = mistakes_of("storag: x\nworkers: 0\nresources: {gpus: 1.5}\nmemory_per_gpu: lots\ndata: {a: 3}\n", here)
+    assert found == [
+        "1: storag is not a key here. Nearest: storage",
+        "2: workers: 0 is below its least value, 1",
+        "3: resources: gpus 1.5: more than one GPU must be a whole number of them",
+        "4: memory_per_gpu: expected a number such as 150M, 2.5G or 70GiB, got 'lots'",
+        "5: data.a: expected a mapping, got 3",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "env: {AWS_SECRET_ACCESS_KEY: abc123}\n",
+        "env: {MLFLOW_TRACKING_PASSWORD: abc123}\n",
+        "env: {HF_TOKEN: abc123}\n",
+        "tracking: postgresql://me:abc123@host/db\n",
+        "data: {a: 's3://key:abc123@bucket/a'}\n",
+    ],
+)
+def test_credentials_are_refused_and_not_repeated(text: str, here: Path) -> None:
+    (found,) = mistakes_of(text, here)
+    assert "credentials do not belong in a site file" in found
+    assert "abc123" not in found
+
+
+def test_a_calibration_is_kept_with_the_sites_profile(here: Path) -> None:
+    measured = Calibration(clips_per_second=12.5, flops=1e9, precision="float32", minutes=4)
+    save_calibration("local", measured)
+    assert load_site(None).calibrations == [measured]
+    assert Site().calibrations == []
+
+
+def test_a_later_calibration_comes_after_the_earlier_ones(here: Path) -> None:
+    for speed in (1.0, 2.0):
+        save_calibration("local", Calibration(clips_per_second=speed, flops=1e9))
+    assert [each.clips_per_second for each in load_site(None).calibrations] == [1.0, 2.0]
+
+
+def test_a_damaged_profile_is_told_with_what_to_do(here: Path) -> None:
+    save_calibration("local", Calibration(clips_per_second=1.0, flops=1e9)).write_text("{")
+    with pytest.raises(UsageError, match=r"local\.json is no profile of a site: remove it"):
+        load_site(None)
