@@ -43,8 +43,9 @@ class DataConfig(Section):
 
     set: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "audioset"
     """Name of the data set; the site says where it lies."""
-    sampler: Literal["uniform", "balanced"] = "uniform"
-    """uniform: every clip once an epoch (the paper). balanced: classes in turn (PANNs)."""
+    sampler: Literal["uniform", "balanced", "weighted"] = "uniform"
+    """uniform: every clip once an epoch (the paper). balanced: classes in turn (PANNs). weighted: rare classes' clips
+    more often, drawn with replacement (AST)."""
     max_bad_fraction: Rate = 0.02
     """Share of clips that may be unreadable before the trial fails with their list."""
     shuffle_labels: bool = False

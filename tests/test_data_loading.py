@@ -128,6 +128,15 @@ def test_a_balanced_class_runs_through_all_its_clips_before_one_comes_again() ->
     assert set(rare) == {10, 11, 12} and max(rare.values()) - min(rare.values()) <= 1
 
 
+def test_the_weighted_sampler_draws_clips_by_the_rarity_of_their_labels() -> None:
+    data = labelled([(0,)] * 8 + [(1,)] * 2 + [(0, 1)], 3)
+    sampler = make_sampler(data, small_config(data__sampler="weighted"))
+    drawn = Counter(sampler(place) for place in range(20_000))
+    chances = [1 / 9] * 8 + [1 / 3] * 2 + [1 / 9 + 1 / 3]
+    for row, chance in enumerate(chances):
+        assert drawn[row] / 20_000 == pytest.approx(chance / 2, rel=0.12)
+
+
 def test_one_bad_clip_is_replaced_and_told_once(copied: DataSource) -> None:
     data = open_data(copied, CONFIG, "train")
     Path(data.clips[4].path).write_bytes(b"")

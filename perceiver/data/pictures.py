@@ -48,7 +48,7 @@ def read_pictures(media: Media, start: float, count: int, fps: float, fit: Fit) 
     first_switch = start + 0.5 / fps - _TIE  # a picture from this time on is too late for frame 0
     frames = np.empty((count, fit.size, fit.size, 3), np.uint8)
     convert = _Converter(media, fit)
-    filled, shown, ends = 0, None, math.inf
+    filled, shown, shown_at = 0, None, 0.0
     for at, frame in _from_keyframe(media, first_switch):
         switch = min(max(math.ceil((at - first_switch) * fps), 0), count)
         if shown is None:
@@ -56,19 +56,17 @@ def read_pictures(media: Media, start: float, count: int, fps: float, fit: Fit) 
         if switch > filled:
             frames[filled:switch] = convert(shown)
             filled = switch
-        shown, ends = frame, at + max(1 / fps, _duration(frame)) - _TIE
+        shown, shown_at = frame, at
         if filled == count:
-            ends = math.inf
             break
     if shown is None:
         raise ClipError("truncated", f"{media.path} holds no picture up to {start + count / fps:.2f} s")
+    real = np.ones(count, bool)
     if filled < count:
         frames[filled:] = convert(shown)
-    return Pictures(frames, convert.aspect, start + np.arange(count) / fps <= ends)
-
-
-def _duration(frame: Any) -> float:
-    return float((frame.duration or 0) * frame.time_base)
+        ends = shown_at + max(1 / fps, float((shown.duration or 0) * shown.time_base)) - _TIE
+        real = start + np.arange(count) / fps <= ends
+    return Pictures(frames, convert.aspect, real)
 
 
 def _from_keyframe(media: Media, start: float) -> Any:
@@ -84,10 +82,14 @@ def _from_keyframe(media: Media, start: float) -> Any:
 
 
 class _Converter:
-    """Turns frames into RGB of the wanted size, upright; its scaler is set up once, which costs more than a frame."""
+    """Turns frames into RGB of the wanted size, upright.
+
+    In two steps, first the size and then the colours: FFmpeg's scaler has fast code for each but not for both at once,
+    which takes three times as long. Its scalers are set up once, which costs more than a frame.
+    """
 
     def __init__(self, media: Media, fit: Fit) -> None:
-        self._fit, self._scaler = fit, VideoReformatter()
+        self._fit, self._scaler, self._colours = fit, VideoReformatter(), VideoReformatter()
         self._pixel = float(media.video.sample_aspect_ratio or 1) or 1.0
         self.aspect = 1.0
 
@@ -99,7 +101,9 @@ class _Converter:
         if self._fit.how == "crop":
             width = round(size * min(max(aspect, 1.0), _WIDEST))
             height = round(size * min(max(1 / aspect, 1.0), _WIDEST))
-        scaled = self._scaler.reformat(frame, width, height, "rgb24", interpolation="BILINEAR", threads=1)
+        between = "yuv422p" if frame.format.name.startswith("yuv") else "rgb24"
+        scaled = self._scaler.reformat(frame, width, height, between, interpolation="BILINEAR", threads=1)
+        scaled = self._colours.reformat(scaled, format="rgb24", threads=1)
         top, left = (height - size) // 2, (width - size) // 2
         turns = round(frame.rotation / 90) % 4
         self.aspect = 1 / aspect if turns % 2 else aspect

@@ -12,7 +12,7 @@ import numpy as np
 
 from perceiver.config import RunConfig
 from perceiver.data.dataset import DataSet
-from perceiver.data.draws import generator, seed_for
+from perceiver.data.draws import generator, seed_for, uniform
 
 _SPARES = 4
 
@@ -65,9 +65,27 @@ class Balanced:
         return generator("class", self._seed, number, again).permutation(len(self._clips_of[number])).astype(np.int32)
 
 
+class Weighted:
+    """AST's weights (also PSLA's and CAV-MAE's): with replacement, a clip's chance the sum over its labels of
+    1 / (clips with that label)."""
+
+    def __init__(self, data: DataSet, seed: int) -> None:
+        self._seed = seed
+        labels, ends = np.asarray(data.clips.labels), np.asarray(data.clips.label_ends)
+        weights = 1000 / (np.bincount(labels, minlength=len(data.classes)) + 0.01)
+        sums = np.concatenate([[0.0], np.cumsum(weights[labels])])
+        self._borders = sums[ends[1:]] / sums[-1]
+
+    def __call__(self, place: int) -> int:
+        drawn = uniform(np.array([seed_for("weighted", self._seed, place)]), 0)[0]
+        return int(np.searchsorted(self._borders, drawn, side="right"))
+
+
 def make_sampler(data: DataSet, config: RunConfig) -> Sampler:
     """The sampler that `data.sampler` names, seeded by `train.seed`."""
-    return {"uniform": Uniform, "balanced": Balanced}[config.data.sampler](data, config.train.seed)
+    return {"uniform": Uniform, "balanced": Balanced, "weighted": Weighted}[config.data.sampler](
+        data, config.train.seed
+    )
 
 
 def spares(data: DataSet, seed: int, place: int) -> list[int]:
