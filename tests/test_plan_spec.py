@@ -190,6 +190,7 @@ def test_a_factor_inside_an_absent_part_asks_for_the_part() -> None:
         ([{"name": "a", "train.lr": 0.1}, {"name": "a", "train.lr": 0.2}], "a is the name of two points"),
         ([{"train.lr": -1}], "train.lr: -1 must be above 0.0"),
         ([{"model.self_heads": 7}], "vary.points.0: model.self_heads 7 does not divide"),
+        ([{"name": "baseline", "train.lr": 0.1}], "baseline is the name of the baseline itself"),
         ([{"name": 3, "train.lr": 0.1}], "expected a line of text, got 3"),
     ],
 )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.plan.changes import SEED, apply, dotted, level_text, nested_value
+from orchestrator.plan.changes import BASELINE, SEED, apply, dotted, level_text, nested_value
 from orchestrator.plan.document import KeyPath
 from orchestrator.plan.findings import Findings
 from orchestrator.plan.space import Space, is_part, type_of
@@ -98,6 +98,8 @@ def _check_points(findings: Findings, vary: Listed, baseline: RunConfig) -> None
         name = point.get("name", "")
         if not isinstance(name, str) or len(name) > 250 or "\n" in name:
             findings.say((*path, "name"), f"vary.points.{index}.name: expected a line of text, got {shown(name)}")
+        elif name == BASELINE:
+            findings.say((*path, "name"), f"vary.points.{index}.name: {name} is the name of the baseline itself")
         elif name and names.count(name) > 1:
             findings.say((*path, "name"), f"vary.points.{index}.name: {name} is the name of two points")
 
