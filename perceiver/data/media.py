@@ -106,17 +106,20 @@ class Media:
                 packet = next(packets)
             except (StopIteration, av.error.EOFError):
                 return
-            except (av.error.FFmpegError, OSError) as error:
+            except (av.error.FFmpegError, OSError, IndexError) as error:  # IndexError: a stream that appears on the way
                 raise ClipError("damaged", f"{self.path} can't be read beyond a point: {error}") from None
             yield packet
 
     def _seek(self, stream: Any, start: float) -> None:
         position = 0 if start <= 0 else int((start + self.beginning) / stream.time_base)
         try:
-            self._container.seek(position, stream=stream, backward=True)
-        except (av.error.FFmpegError, OSError):
-            # No index and no way to search: begin at the first byte, as a player would.
-            self._container.seek(0, backward=True, any_frame=True)
+            try:
+                self._container.seek(position, stream=stream, backward=True)
+            except (av.error.FFmpegError, OSError):
+                # No index and no way to search: begin at the first byte, as a player would.
+                self._container.seek(0, backward=True, any_frame=True)
+        except (av.error.FFmpegError, OSError) as error:
+            raise ClipError("damaged", f"{self.path} can't be searched: {error}") from None
         stream.codec_context.flush_buffers()
 
     def _check_header(self) -> None:

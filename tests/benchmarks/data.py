@@ -15,7 +15,6 @@ torchcodec takes part where it imports (0.11.1 goes with torch 2.11; it needs FF
 """
 
 import argparse
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from typing import Any
 
 import av
 import numpy as np
+import psutil
 from av.video.reformatter import VideoReformatter
 
 from perceiver.config import RunConfig, with_changes
@@ -167,13 +167,13 @@ def compare_evaluation(clips: list[Clip], wants: Wants) -> None:
 
 
 def watch_memory(clips: list[Clip], wants: Wants, count: int) -> None:
-    """Peak memory of this process as clips are read: flat after the first tenth."""
-    print(f"peak memory over {count} clips")
+    """Memory of this process as clips are read."""
+    print(f"resident memory over {count} clips")
+    process = psutil.Process()
     for number in range(count):
         read_clip(clips[number % len(clips)], wants, (number * 0.618) % 1)
         if (number + 1) % (count // 10) == 0:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            print(f"  {number + 1:8} clips {peak:8.1f} MiB", flush=True)
+            print(f"  {number + 1:8} clips {process.memory_info().rss / 2**20:8.1f} MiB", flush=True)
 
 
 def _pair(excerpt: Excerpt) -> Pair:
