@@ -7,7 +7,6 @@ again. Its best replicate's last checkpoint becomes a version of the registered 
 higher than the champion on the same data.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -24,12 +23,12 @@ from orchestrator.run.display import Silent
 from orchestrator.run.driver import run_plan
 from orchestrator.track import checkpoints, storage
 from orchestrator.track.names import METRIC_VERSION, Tag
+from orchestrator.track.params import config_of
 from orchestrator.track.paths import SweepPaths, TrialPaths
 from orchestrator.track.reader import read_by_id, read_runs
 from orchestrator.track.records import RunRecord
 from orchestrator.track.registry import CHAMPION, Registry, Version
-from perceiver.config import RunConfig, flatten, parse, with_changes
-from perceiver.errors import ConfigError
+from perceiver.config import RunConfig, with_changes
 
 LONGER = 2
 """How much longer than a trial the final run is, where nobody says."""
@@ -129,38 +128,12 @@ def champion_config(model: str, site: Site) -> RunConfig:
     return config_of(read_by_id(site.tracking, [champion.run_id])[0])
 
 
-def config_of(run: RunRecord) -> RunConfig:
-    """The config that a run was made with, from its params."""
-    known = flatten(RunConfig())
-    config: dict[str, Any] = {}
-    for key, text in run.params.items():
-        *sections, last = key.split(".")
-        place = config
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[last] = _value(text, known.get(key))
-    try:
-        return parse(config)
-    except ConfigError as error:
-        raise UsageError(f"run {run.run_id} holds a config of another version of the code: {error}") from None
-
-
 def print_promotion(promotion: Promotion) -> None:
     """What came of it, and how to look at it."""
     crowned = f"; alias {CHAMPION} moved to it" if promotion.champion else f"; {CHAMPION} stays v{promotion.former}"
     print(f"{promotion.configuration}: final score {promotion.score:.4g}, run {promotion.run_id}")
     print(f"Registered {promotion.model} v{promotion.version}{crowned}.")
     print(f"Checkpoint: {promotion.source}")
-
-
-def _value(text: str, default: Any) -> Any:
-    """A param's value; strings were written bare, everything else as JSON."""
-    if isinstance(default, str):
-        return text
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _winner(ranked: Board, configuration: str | None) -> tuple[Row, str]:

@@ -21,7 +21,7 @@ import torch
 from torch.nn import functional as F
 
 from perceiver.config import RunConfig, load
-from perceiver.data.audioset import DataSource
+from perceiver.data.audioset import DataSource, Problem
 from perceiver.data.augment import augment
 from perceiver.data.batch import BadClip, Batch
 from perceiver.data.dataset import open_data
@@ -29,6 +29,7 @@ from perceiver.data.loading import train_batches
 from perceiver.data.recipe import DEMO
 from perceiver.errors import NumericError, PerceiverError
 from perceiver.evaluate import Evaluation, evaluate
+from perceiver.model.inputs import non_finite
 from perceiver.optim import learning_rate, set_learning_rate
 from perceiver.state import MANIFEST, TrainState
 
@@ -52,6 +53,8 @@ class Progress:
     """The evaluation that the metrics come from."""
     bad_clips: list[BadClip] = field(default_factory=list)
     """Every unreadable clip met so far."""
+    bad_rows: list[Problem] = field(default_factory=list)
+    """Rows of the segment CSVs that can't be used, the first thousand of each split."""
 
 
 def train(
@@ -70,7 +73,7 @@ def train(
 
     Raises:
         DataError: the data set can't be used, or too many clips are bad.
-        NumericError: the loss is not finite; names the clips.
+        NumericError: the loss or an input is not finite; names the clips.
         CheckpointError: `resume` is damaged or of another config.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -82,6 +85,7 @@ def train(
     model = torch.compile(state.model) if config.train.compile else state.model
     losses = _Losses()
     bad: dict[str, BadClip] = {}
+    bad_rows = [*train_set.problems.named, *eval_set.problems.named]
     batches = train_batches(train_set, config, first_step=state.step, workers=data_workers)
     beat = time.monotonic()
 
@@ -104,11 +108,11 @@ def train(
             metrics = losses.take(state.seconds, config.train.batch_size) | _costs(state, device)
             metrics |= evaluation.metrics if evaluation else {}
             state.record(clips, metrics)
-            yield Progress(clips, fraction, metrics, state, evaluation, list(bad.values()))
+            yield Progress(clips, fraction, metrics, state, evaluation, list(bad.values()), bad_rows)
             beat = time.monotonic()
         elif time.monotonic() - beat > heartbeat:
             losses.check()
-            yield Progress(clips, fraction, {}, state, None, list(bad.values()))
+            yield Progress(clips, fraction, {}, state, None, list(bad.values()), bad_rows)
             beat = time.monotonic()
 
 
@@ -121,6 +125,7 @@ def _step(
     model: Callable[..., torch.Tensor], state: TrainState, batch: Batch, config: RunConfig, device: torch.device
 ) -> torch.Tensor:
     """One optimizer step over the batch, in micro-batches; returns the mean loss, still on the device."""
+    _refuse_non_finite(batch)
     size = config.train.micro_batch or len(batch)
     total = torch.zeros((), device=device)
     state.model.train()
@@ -140,6 +145,14 @@ def _step(
     state.optimizer.step()
     state.update_average()
     return total
+
+
+def _refuse_non_finite(batch: Batch) -> None:
+    """One NaN sample would spread to every weight. The batch is still on the CPU: looking costs next to nothing."""
+    flags = non_finite(batch.inputs)
+    if flags.any():
+        names = ", ".join(name for name, flag in zip(batch.ids, flags.tolist(), strict=True) if flag)
+        raise NumericError(f"NaN or infinite samples in the clips {names}")
 
 
 class _Losses:

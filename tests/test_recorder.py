@@ -28,7 +28,7 @@ def open_recorder(tracking: str, tmp_path: Path) -> tuple[Recorder, str]:
 
 def test_a_scheduled_run_is_nested_and_shows_before_it_starts(tracking: str, tmp_path: Path) -> None:
     recorder, parent = open_recorder(tracking, tmp_path)
-    place = recorder.schedule(parent, "red", {Tag.TRIAL: "abc"}, {"train.lr": 0.1, "data.set": "synthetic"})
+    place = recorder.schedule(parent, "red", {Tag.TRIAL: "abc"}, {"train.lr": "0.1", "data.set": "synthetic"})
     run = MlflowClient(tracking).get_run(place.run_id)
     assert run.info.status == "SCHEDULED"
     assert run.data.tags["mlflow.parentRunId"] == parent

@@ -10,11 +10,12 @@ from orchestrator.plan.site import Site
 from orchestrator.run.worker import Order
 from orchestrator.track.ledger import Entry, State
 from orchestrator.track.names import METRIC_VERSION, Tag
+from orchestrator.track.params import to_params
 from orchestrator.track.paths import SweepPaths, TrialPaths
 from orchestrator.track.provenance import code_version
 from orchestrator.track.recorder import Recorder, RunPlace
 from orchestrator.track.records import RunRecord
-from perceiver.config import dump, flatten
+from perceiver.config import dump
 
 
 @dataclass
@@ -102,7 +103,7 @@ class _Desk:
     def _schedule(self, trial: Trial, more: Mapping[str, str] | None = None) -> RunPlace:
         tags = _trial_tags(trial, self.plan) | dict(self.lineage) | dict(more or {})
         name = f"{trial.configuration} seed {trial.seed}"
-        return self.recorder.schedule(self.parent, name, tags, flatten(trial.config))
+        return self.recorder.schedule(self.parent, name, tags, to_params(trial.config))
 
 
 def _parent_tags(plan: Plan) -> dict[str, str]:

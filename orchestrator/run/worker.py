@@ -159,6 +159,8 @@ class _Trial:
         if progress.bad_clips:
             rows = [(clip.id, clip.path, clip.reason, clip.message) for clip in progress.bad_clips]
             self._write_csv("bad_clips.csv", ("id", "file", "reason", "message"), rows)
+        if progress.bad_rows:
+            self._write_csv("bad_rows.csv", ("where", "reason", "message"), progress.bad_rows)
         if progress.evaluation:
             self._write_csv("evaluation/per_class.csv", *progress.evaluation.per_class())
         if progress.evaluation and progress.fraction >= 1:

@@ -5,7 +5,6 @@ MLflow can't take now is kept and tried again, so a tracker that is away for a w
 time stamps of the checkpointed history, so a replay writes rows that are there already.
 """
 
-import json
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -70,11 +69,11 @@ class Recorder:
         self.flush()
         return str(parent.info.run_id)
 
-    def schedule(self, parent: str, name: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> RunPlace:
+    def schedule(self, parent: str, name: str, tags: Mapping[str, str], params: Mapping[str, str]) -> RunPlace:
         """A run for a trial that waits, made ahead of need so that the UI shows the whole plan."""
         run = self._client.create_run(self.experiment.experiment_id, run_name=name, tags={Tag.PARENT: parent, **tags})
         run_id = run.info.run_id
-        self._client.log_batch(run_id, params=[Param(key, _text(value)) for key, value in params.items()])
+        self._client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
         self._client.update_run(run_id, status="SCHEDULED")
         return RunPlace(run_id, str(run.info.artifact_uri))
 
@@ -175,10 +174,6 @@ class Recorder:
         if experiment.lifecycle_stage == "deleted":
             self._client.restore_experiment(experiment.experiment_id)
         return experiment
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _explained(tracking: str, error: Exception) -> str:

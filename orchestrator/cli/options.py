@@ -1,0 +1,41 @@
+"""Options that several verbs have."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+import yaml
+
+from orchestrator.errors import UsageError
+from perceiver.config import YamlLoader
+
+Verb = Callable[..., None]
+
+
+def site_option(command: Verb) -> Verb:
+    return click.option("--site", help="Name of cluster/sites/NAME.yaml, or a path. Default: this machine.")(command)
+
+
+def json_option(command: Verb) -> Verb:
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
+
+
+def set_option(command: Verb) -> Verb:
+    option = click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a key; never stored.")
+    return option(command)
+
+
+def older_option(command: Verb) -> Verb:
+    return click.option("--accept-older-code", is_flag=True, help="Keep results that older code computed; marked.")(
+        command
+    )
+
+
+def read_changes(pairs: tuple[str, ...]) -> dict[str, Any]:
+    changes = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(f"--set {pair}: expected KEY=VALUE, such as --set train.lr=0.001")
+        changes[key.strip()] = yaml.load(value, Loader=YamlLoader)
+    return changes

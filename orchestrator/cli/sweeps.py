@@ -1,0 +1,137 @@
+"""Verbs that plan and run sweeps, and look after them while they run."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestrator.cli.options import json_option, older_option, read_changes, set_option, site_option
+from orchestrator.console import print_json, print_next
+from orchestrator.errors import Interrupted, TrialsFailed
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@site_option
+@set_option
+@older_option
+@json_option
+def plan(file: Path, site: str | None, changes: tuple[str, ...], accept_older_code: bool, as_json: bool) -> None:
+    """Print every trial of FILE, its cost, and what is already there. Starts nothing."""
+    from orchestrator.plan.report import done
+    from orchestrator.track.ledger import take_stock
+
+    planned = read_plan(file, site, changes)
+    stock = take_stock(planned, accept_older_code)
+    if as_json:
+        print_json(planned.to_json(stock))
+    else:
+        print_plan(planned, stock)
+        print_next(f"sweep run {file}" + (f" --site {site}" if site else ""))
+    planned.require_feasible(done(stock))
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@site_option
+@older_option
+@click.option("--yes", is_flag=True, help="Compute again what older code computed; allow very many trials.")
+@json_option
+def run(file: Path, site: str | None, accept_older_code: bool, yes: bool, as_json: bool) -> None:
+    """Run what is missing of FILE. Safe to run again, also after a crash or Ctrl-C."""
+    from orchestrator.run.driver import OlderCode
+
+    planned = read_plan(file, site)
+    again = f"sweep run {file}" + (f" --site {site}" if site else "")
+    older_code: OlderCode = "keep" if accept_older_code else "compute" if yes else "ask"
+    outcome = run_plan(planned, make_display(planned, as_json), older_code=older_code)
+    if as_json:
+        print_json(vars(outcome) | {"complete": outcome.complete})
+    _conclude(outcome, planned.sweep.name, again, quiet=as_json)
+
+
+@click.command()
+@click.argument("sweep", required=False)
+@site_option
+@json_option
+def status(sweep: str | None, site: str | None, as_json: bool) -> None:
+    """Show where each trial of SWEEP stands (all sweeps without a name)."""
+    from orchestrator.plan.site import load_site
+    from orchestrator.run.status import print_status, read_status
+
+    found = read_status(load_site(site), sweep)
+    print_json(found.to_json()) if as_json else print_status(found)
+
+
+@click.command()
+@click.argument("sweep")
+@site_option
+def stop(sweep: str, site: str | None) -> None:
+    """Ask the driver of SWEEP, wherever it runs, to save and stop."""
+    from orchestrator.plan.site import load_site
+    from orchestrator.run.status import request_stop
+
+    holder = request_stop(load_site(site), sweep)
+    print(f"{sweep}: process {holder['pid']} on {holder['host']} was asked to save and stop.")
+    print_next(f"sweep status {sweep}")
+
+
+@click.command()
+@click.argument("trial")
+@site_option
+def logs(trial: str, site: str | None) -> None:
+    """Print what the worker of TRIAL did, and its traceback if it failed. A unique prefix of its id is enough."""
+    from orchestrator.plan.site import load_site
+    from orchestrator.run.status import read_logs
+
+    print(read_logs(load_site(site), trial))
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of sweep files, for editors."""
+    from orchestrator.plan.schema import sweep_schema
+
+    print_json(sweep_schema())
+
+
+def read_plan(file: Path, site: str | None, changes: tuple[str, ...] = ()) -> Any:
+    from orchestrator.plan.planner import plan_sweep
+    from orchestrator.plan.site import load_site
+    from orchestrator.plan.spec import load_sweep
+
+    where = load_site(site)
+    return plan_sweep(load_sweep(file, read_changes(changes), resolve_promoted=_promoted(where)), where)
+
+
+def _promoted(site: Any) -> Callable[[str], Any]:
+    def resolve(model: str) -> Any:
+        from orchestrator.promote import champion_config
+
+        return champion_config(model, site)
+
+    return resolve
+
+
+def make_display(planned: Any, as_json: bool) -> Any:
+    from orchestrator.run.display import Lines, Screen, Silent
+
+    if as_json:
+        return Silent()
+    return Screen(planned.sweep.score) if sys.stdout.isatty() else Lines(planned.sweep.score)
+
+
+def _conclude(outcome: Any, sweep: str, again: str, quiet: bool) -> None:
+    """Says how it ended and what to do next; the exit code says it to programs."""
+    if outcome.interrupted:
+        raise Interrupted(f"Saved. Continue with:  {again}")
+    if outcome.failed:
+        lines = "\n".join(f"  {trial}  {error}" for trial, error in outcome.failed.items())
+        raise TrialsFailed(
+            f"{len(outcome.failed)} trials failed:\n{lines}\nTheir tracebacks are on their runs (error.txt)."
+        )
+    if not quiet:
+        print(f"{sweep}: {len(outcome.finished)} trials finished, {len(outcome.already)} were there already.")
+        print_next(f"sweep board {sweep}", f"sweep promote {sweep}")
