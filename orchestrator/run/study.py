@@ -1,0 +1,216 @@
+"""Adaptive search: Optuna's samplers behind ask and tell. Runs on: the driver. Knows neither Ray nor MLflow.
+
+    study = Study(sweep)
+    proposal = study.ask()                                   # None when the space is used up
+    study.tell(proposal.number, [(1, 0.2), (2, 0.4)], "finished")
+
+A study is a list of what was proposed and what came of it, and the next proposal is a function of that list and of the
+sweep's seed: a study that a later process fills with `restore` goes on as the first would have. What Ray's OptunaSearch
+gets wrong (facts/ray.md, 2) is right here: a trial that was stopped early is pruned, with its intermediate values; one
+that failed, or ended with NaN, has failed; several scores work.
+"""
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from orchestrator.errors import OrchestratorError
+from orchestrator.plan.combine import NoMatch
+from orchestrator.plan.identity import canonical
+from orchestrator.plan.limits import oversized
+from orchestrator.plan.planner import name_point
+from orchestrator.plan.space import Space, type_of
+from orchestrator.plan.spec import Sweep
+from orchestrator.plan.vary import Adaptive, Range
+from perceiver.errors import ConfigError
+
+Ended = Literal["finished", "stopped", "failed"]
+History = Sequence[tuple[int, float | Sequence[float]]]
+"""(evaluation, score or scores) of a trial; the last one counts."""
+
+_TRIES = 200
+"""Proposals that can't run, are too large or were made before, after which the space counts as used up."""
+_GENERATION = "NSGAIISampler:generation"
+"""Where NSGA-II looks for a trial's generation."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A point to try: its number in the search, and the changes to the baseline."""
+
+    number: int
+    changes: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A point, and what Optuna is told of it."""
+
+    changes: dict[str, Any]
+    state: TrialState = TrialState.RUNNING
+    values: list[float] | None = None
+    intermediate: dict[int, float] = field(default_factory=dict)
+
+
+class Study:
+    """One adaptive search."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        if not isinstance(sweep.vary, Adaptive):
+            raise OrchestratorError(f"sweep {sweep.name} is {sweep.vary.by}: there is nothing to search")
+        self.sweep, self.vary = sweep, sweep.vary
+        self.space = Space(sweep.baseline, sweep.vary.factors, sweep.vary.where)
+        self._known: list[_Record] = []
+        self._proposed: list[_Record] = []
+        self._tried = {canonical(name_point(sweep, {})[2])}
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+    def ask(self) -> Proposal | None:
+        """The next point; None when no new one is found."""
+        for attempt in range(_TRIES):
+            changes = self._draw(attempt)
+            if (name := self._acceptable(changes)) is not None:
+                return self._note(changes, name)
+        return None
+
+    def tell(self, number: int, history: History, ended: Ended) -> None:
+        """What became of a proposal.
+
+        Raises:
+            OrchestratorError: the number was not asked for, or told before.
+        """
+        if not 0 <= number < len(self._proposed) or self._proposed[number].state != TrialState.RUNNING:
+            raise OrchestratorError(f"proposal {number} of {self.sweep.name} was not asked for, or told before")
+        self._proposed[number] = _told(self._proposed[number].changes, history, ended, len(self.sweep.scores))
+
+    def restore(self, changes: Mapping[str, Any]) -> Proposal:
+        """Puts in a proposal that an earlier process made, in the order of their numbers; `tell` says what came of it.
+
+        Raises:
+            ConfigError: it can't be run with this sweep.
+        """
+        return self._note(dict(changes), canonical(name_point(self.sweep, changes)[2]))
+
+    def learn(self, changes: Mapping[str, Any], values: Sequence[float]) -> bool:
+        """Takes in a result that this search did not propose, such as the baseline's; whether it lies in the space."""
+        chosen = {key: self.space.value(key, changes) for key in self.space.factors}
+        active = {key: level for key, level in chosen.items() if self.space.is_active(key, chosen)}
+        inside = all(_holds(self.space.factors[key], level) for key, level in active.items())
+        if not inside or set(changes) - set(active) or not all(map(math.isfinite, values)):
+            return False
+        self._known.append(_Record(active, TrialState.COMPLETE, list(values)))
+        return True
+
+    def _note(self, changes: dict[str, Any], name: str) -> Proposal:
+        self._tried.add(name)
+        self._proposed.append(_Record(changes))
+        return Proposal(len(self._proposed) - 1, changes)
+
+    def _acceptable(self, changes: Mapping[str, Any]) -> str | None:
+        """The point's canonical config, if it is new, can be run and is within the limits."""
+        try:
+            _, _, config = name_point(self.sweep, changes)
+        except (ConfigError, NoMatch):
+            return None
+        name = canonical(config)
+        return None if name in self._tried or oversized(config.model, self.sweep.limits) else name
+
+    def _draw(self, attempt: int) -> dict[str, Any]:
+        """What the sampler proposes after all that is on record."""
+        number = len(self._proposed)
+        seed = ((self.vary.seed * 1_000_003 + number) * 1_009 + attempt) % 2**32
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            directions = [score.goal for score in self.sweep.scores]
+            study = optuna.create_study(directions=directions, sampler=_sampler(self.vary, seed))
+            study.add_trials(list(self._frozen()))
+            trial = study.ask()
+            chosen: dict[str, Any] = {}
+            for key in self.space.ordered():
+                if self.space.is_active(key, chosen):
+                    chosen[key] = self._suggest(trial, key)
+        return chosen
+
+    def _suggest(self, trial: optuna.Trial, key: str) -> Any:
+        """A level. Those of a list are drawn by their place in it; numbers have 4 significant digits, as everywhere."""
+        factor, distribution = self.space.factors[key], self._distribution(key)
+        if isinstance(distribution, IntDistribution):
+            return trial.suggest_int(
+                key, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+            )
+        if isinstance(distribution, FloatDistribution):
+            low, high = distribution.low, distribution.high
+            level = trial.suggest_float(key, low, high, step=distribution.step, log=distribution.log)
+            return min(max(float(f"{level:.4g}"), low), high)
+        assert not isinstance(factor, Range)
+        return factor[trial.suggest_categorical(key, range(len(factor)))]
+
+    def _frozen(self) -> Iterator[FrozenTrial]:
+        """The records as Optuna has them."""
+        generation_size = max(2, self.vary.startup)
+        for index, record in enumerate([*self._known, *self._proposed]):
+            generation = max(0, index - len(self._known)) // generation_size
+            yield create_trial(
+                state=record.state,
+                params={key: self._place(key, level) for key, level in record.changes.items()},
+                distributions={key: self._distribution(key) for key in record.changes},
+                values=record.values,
+                intermediate_values=record.intermediate,
+                system_attrs={_GENERATION: generation} if self.vary.by == "nsga2" else {},
+            )
+
+    def _distribution(self, key: str) -> BaseDistribution:
+        factor = self.space.factors[key]
+        if not isinstance(factor, Range):
+            return CategoricalDistribution(range(len(factor)))
+        log = factor.scale == "log"
+        if type_of(key) is int:
+            return IntDistribution(int(factor.low), int(factor.high), log, int(factor.step or 1))
+        return FloatDistribution(float(factor.low), float(factor.high), log, factor.step)
+
+    def _place(self, key: str, level: Any) -> Any:
+        factor = self.space.factors[key]
+        return level if isinstance(factor, Range) else list(factor).index(level)
+
+
+def _told(changes: dict[str, Any], history: History, ended: Ended, scores: int) -> _Record:
+    """A failure, or a score that is not finite, has no value; intermediate values exist for a single score."""
+    record = _Record(changes, TrialState.FAIL)
+    rows = [(step, [value] if isinstance(value, int | float) else list(value)) for step, value in history]
+    last = rows[-1][1] if rows else []
+    if ended == "failed" or len(last) != scores or not all(map(math.isfinite, last)):
+        return record
+    values = [float(value) for value in last]
+    if scores > 1:
+        return replace(record, state=TrialState.COMPLETE, values=values)
+    state = TrialState.PRUNED if ended == "stopped" else TrialState.COMPLETE
+    intermediate = {step: float(row[0]) for step, row in rows if math.isfinite(row[0])}
+    return replace(record, state=state, values=values, intermediate=intermediate)
+
+
+def _holds(factor: Sequence[Any] | Range, level: Any) -> bool:
+    """Whether a factor has the level."""
+    if not isinstance(factor, Range):
+        return level in factor
+    if not isinstance(level, int | float) or not factor.low <= level <= factor.high:
+        return False
+    steps = (level - factor.low) / factor.step if factor.step else 0.0
+    return abs(steps - round(steps)) < 1e-6
+
+
+def _sampler(vary: Adaptive, seed: int) -> optuna.samplers.BaseSampler:
+    if vary.by == "gp":
+        return optuna.samplers.GPSampler(n_startup_trials=vary.startup, seed=seed)
+    if vary.by == "nsga2":
+        return optuna.samplers.NSGAIISampler(population_size=max(2, vary.startup), seed=seed)
+    # With constant_liar running trials count as bad ones, so that trials side by side spread out.
+    return optuna.samplers.TPESampler(
+        n_startup_trials=vary.startup, multivariate=True, group=True, constant_liar=True, seed=seed
+    )
