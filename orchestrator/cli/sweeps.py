@@ -20,7 +20,7 @@ from orchestrator.errors import Interrupted, TrialsFailed
 @json_option
 def plan(file: Path, site: str | None, changes: tuple[str, ...], accept_older_code: bool, as_json: bool) -> None:
     """Print every trial of FILE, its cost, and what is already there. Starts nothing."""
-    from orchestrator.plan.report import done
+    from orchestrator.plan.report import done, print_plan
     from orchestrator.track.ledger import take_stock
 
     planned = read_plan(file, site, changes)
@@ -41,7 +41,7 @@ def plan(file: Path, site: str | None, changes: tuple[str, ...], accept_older_co
 @json_option
 def run(file: Path, site: str | None, accept_older_code: bool, yes: bool, as_json: bool) -> None:
     """Run what is missing of FILE. Safe to run again, also after a crash or Ctrl-C."""
-    from orchestrator.run.driver import OlderCode
+    from orchestrator.run.driver import OlderCode, run_plan
 
     planned = read_plan(file, site)
     again = f"sweep run {file}" + (f" --site {site}" if site else "")
