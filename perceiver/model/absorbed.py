@@ -108,7 +108,7 @@ def _attend(folded: Tensor, inputs: list[FoldedTokens], rows: int) -> Tensor:
 
 def _latents_at_a_time(latents: Tensor, tokens: int) -> int:
     """On a CPU as many as keep the scores near its caches, on a GPU as many as a reasonable memory holds."""
-    scores = 2**22 if latents.device.type == "cpu" else 2**30
+    scores = 3 * 2**20 if latents.device.type == "cpu" else 2**30
     return max(64, scores // (latents.shape[0] * tokens) // 64 * 64)
 
 
@@ -169,10 +169,10 @@ class _Attend(torch.autograd.Function):
 def _reduced(pairs: _Pairs, column: int, scale: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of m and r (B, M) without F's: of F = r [f, 1, m] its column m, and sum(F' F) / r with F' its gradient.
 
-    Dropped tokens have r = 0, and nothing reaches them.
+    Dropped tokens have r = 0, and nothing reaches them. The products are used up: they need not be kept as well.
     """
     of_column = sum((left.mT @ right[..., column, None])[..., 0] for left, right, _ in pairs)
-    of_scale = sum((left * product).sum(1, dtype=scale.dtype) for left, _, product in pairs)
+    of_scale = sum(product.mul_(left).sum(1, dtype=scale.dtype) for left, _, product in pairs)
     return of_column.to(scale.dtype) * scale, torch.where(scale > 0, of_scale / scale, 0.0)
 
 

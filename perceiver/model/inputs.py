@@ -30,9 +30,10 @@ class VideoValues(nn.Module):
         (t, h, w), (dt, dh, dw) = self.config.grid, self.config.patch
         # The cheap copy first: as bytes, patches move a quarter of what they do as floats.
         patches = video.reshape(-1, t, dt, h, dh, w, dw, 3).permute(0, 1, 3, 5, 2, 4, 6, 7).flatten(4).flatten(1, 3)
-        if not patches.is_floating_point():
-            patches = patches.to(torch.get_default_dtype())
-        return patches / 127.5 - 1 if self.config.scaling == "symmetric" else patches / 255
+        low, high = (-1.0, 1.0) if self.config.scaling == "symmetric" else (0.0, 1.0)
+        if patches.is_floating_point():
+            return patches * ((high - low) / 255) + low
+        return patches.to(torch.get_default_dtype()).mul_((high - low) / 255).add_(low)
 
 
 class AudioValues(nn.Module):

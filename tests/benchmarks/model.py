@@ -94,13 +94,17 @@ def _contender(
         flops = clips * _flops(model, {name: values[:1] for name, values in inputs.items()})
         run = torch.compile(model, dynamic=False) if options.compile else model
 
-        def step() -> None:
+        def forward_and_backward() -> None:
             with torch.autocast(device.type, options.dtype, enabled=options.dtype != torch.float32):
                 output = run(inputs)
             output.float().square().mean().backward()
 
-        step()  # compiles, and makes the gradients that later steps add to
-        return Contender(name, model, step, flops, _peak_memory(step, device))
+        def step() -> None:
+            model.zero_grad(set_to_none=True)  # as a trainer does
+            forward_and_backward()
+
+        step()  # compiles, and makes gradients, which the memory of another pass then leaves out
+        return Contender(name, model, step, flops, _peak_memory(forward_and_backward, device))
     except ImportError as error:
         print(f"left out: {name} ({error})")
     except torch.OutOfMemoryError:
