@@ -56,6 +56,8 @@ def main() -> None:
     options = parser.parse_args()
     wants = Wants.evaluation(with_changes(RunConfig(), {"model.inputs.video.size": options.size}))
     clips = [Clip(path.stem, str(path), 0.0, 10.0, True, ()) for path in sorted(options.folder.glob("*.*"))]
+    if not clips:
+        raise SystemExit(f"no files in {options.folder}: name a folder of video files with sound")
     compare(clips, wants, options.clips)
     compare_evaluation(clips, wants)
     if options.memory:
