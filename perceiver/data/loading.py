@@ -69,7 +69,10 @@ def eval_batches(
     Raises:
         DataError: more files are unreadable than `data.max_bad_fraction` allows, or all of them.
     """
-    files = iter(range(rank, len(data), world))
+    mine = range(rank, len(data), world)
+    if not mine:
+        return  # more ranks than files
+    files = iter(mine)
     at_once = max(1, config.eval.batch_size // config.eval.clips)
     plans = iter(lambda: [_task(data, 0, [row]) for row in islice(files, at_once)], [])
     bad = _BadClips(data, config.data.max_bad_fraction)
