@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from orchestrator.plan.bases import SHIPPED, read_base
-from orchestrator.plan.calibration import Calibration
+from orchestrator.plan.calibration import calibration_of
 from orchestrator.plan.counts import computed_flops, flops, parameters
 from orchestrator.plan.data import DataSeen
 from orchestrator.plan.estimate import Cost, Estimator, checkpoint_bytes, training_clips
@@ -167,12 +167,11 @@ def test_gpu_hours_are_flops_over_the_assumed_rate() -> None:
 
 
 def test_a_calibration_takes_the_place_of_the_assumption() -> None:
-    forward = flops(RunConfig().model)
-    measured = Calibration(clips_per_second=1000.0, flops=forward, workers=8, minutes=4, spread=0.12)
+    trained = with_changes(RunConfig(), {"train.precision": "bfloat16"})
+    measured = calibration_of(trained, clips_per_second=1000.0, workers=8, minutes=4)
     site = Site(resources=Resources(gpus=1), workers=8, calibrations=[measured])
     clips = training_clips(RunConfig(), 1_738_788) + 10 * 16 * 17_142 / 3
-    share = computed_flops(RunConfig().model) / forward
-    assert cost_at(site).seconds == pytest.approx(clips / 1000 * share)
+    assert cost_at(site).seconds == pytest.approx(clips / 1000)
     assert "4 min of calibration" in Estimator(site, seen()).basis()
 
 

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from orchestrator.errors import UsageError
+from orchestrator.plan.counts import computed_flops
 from orchestrator.plan.vary import Part
+from perceiver.config import RunConfig
 
 PROFILES = "runs/profiles"
 """Folder of the profiles, below the one in which the command is called."""
@@ -19,7 +21,7 @@ class Calibration(Part):
     clips_per_second: Annotated[float, Field(gt=0)]
     """Training clips of one trial, all its workers together."""
     flops: Annotated[float, Field(gt=0)]
-    """FLOPs of one clip's forward pass in the measured model, as the plan counts them."""
+    """FLOPs of one clip's forward pass as they are computed (`counts.computed_flops`)."""
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     """Precision it trained with."""
     workers: Annotated[int, Field(ge=1)] = 1
@@ -35,6 +37,18 @@ class Calibration(Part):
 _PROFILE = TypeAdapter(list[Calibration])
 
 
+def calibration_of(config: RunConfig, clips_per_second: float, workers: int, minutes: float | None) -> Calibration:
+    """What a trial's `train/clips_per_second` says of its site."""
+    return Calibration(
+        clips_per_second=clips_per_second,
+        flops=computed_flops(config.model),
+        precision=config.train.precision,
+        workers=workers,
+        minutes=minutes,
+        measured=date.today(),
+    )
+
+
 def measured_at(site: str) -> list[Calibration]:
     """The measurements in a site's profile, the newest last.
 
@@ -47,9 +61,7 @@ def measured_at(site: str) -> list[Calibration]:
     try:
         return _PROFILE.validate_json(path.read_bytes())
     except ValidationError:
-        raise UsageError(
-            f"{path} is no profile of a site: remove it, then measure again with: sweep calibrate"
-        ) from None
+        raise UsageError(f"{path} is no profile of a site: remove it or mend it") from None
 
 
 def save_calibration(site: str, measured: Calibration) -> Path:

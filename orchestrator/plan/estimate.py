@@ -22,6 +22,7 @@ ASSUMED_CPU_SECONDS_PER_CLIP = 0.02
 """Reading and decoding a small clip on one core; on sites without GPUs it adds to the model's time."""
 BACKWARD = 2
 """A backward pass costs twice its forward pass; with activation checkpointing the forward pass runs once more."""
+_SAY_MORE = "flops_per_second in a site file says otherwise"
 KEPT_CHECKPOINTS = 2
 """Checkpoints of a trial that storage holds."""
 
@@ -116,8 +117,8 @@ class Estimator:
             return f"hours assume {self.site.flops_per_second:.3g} FLOP/s a worker, as site {self.site.name} says"
         if self.site.resources.gpus:
             rates = ", ".join(f"{rate / 1e12:g} TFLOP/s in {name}" for name, rate in ASSUMED_GPU_FLOPS.items())
-            return f"hours assume {rates} a GPU; measure with: sweep calibrate"
-        return f"hours assume {ASSUMED_CORE_FLOPS / 1e9:g} GFLOP/s a CPU core; measure with: sweep calibrate"
+            return f"hours assume {rates} a GPU; {_SAY_MORE}"
+        return f"hours assume {ASSUMED_CORE_FLOPS / 1e9:g} GFLOP/s a CPU core; {_SAY_MORE}"
 
     def _total_flops(self, config: RunConfig) -> float | None:
         """Training and evaluation; None where the size of the data set decides and is not known."""
@@ -142,7 +143,7 @@ class Estimator:
         """FLOPs per second that a worker sustains."""
         measured = [item for item in self.site.calibrations if item.precision == config.train.precision]
         if measured or self.site.calibrations:
-            return _calibrated(measured or list(self.site.calibrations), flops(config.model))
+            return _calibrated(measured or list(self.site.calibrations), computed_flops(config.model))
         if self.site.flops_per_second:
             return self.site.flops_per_second
         if self.site.resources.gpus:

@@ -117,7 +117,7 @@ class Site(Part):
     flops_per_second: Quantity | None = None
     """Training FLOPs a worker sustains, assumed for plans where nothing was measured: 200T."""
     calibrations: list[Calibration] = Field(default_factory=list)
-    """Throughputs measured here, the newest last; `sweep calibrate` adds to them in the site's profile."""
+    """Throughputs measured here, the newest last; those in the site's profile come after them."""
 
     model_config = ConfigDict(populate_by_name=True)
 
