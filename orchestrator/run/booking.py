@@ -27,18 +27,15 @@ class Booking:
     run_id: str
     root: str
     finished: bool = False
-    attempt: int = 1
-    began: bool = False
+    attempts: int = 0
+    """How often the trial was started, in all drivers."""
+    running: bool = False
+    """Whether a worker has it now."""
 
     @property
     def paths(self) -> TrialPaths:
         """Where the trial's files lie."""
         return TrialPaths(self.root)
-
-    def begin(self) -> bool:
-        """Notes that the trial runs; whether that is news."""
-        news, self.began = not self.began, True
-        return news
 
     def order(self, site: Site, paths: SweepPaths) -> Order:
         """What the trial's worker has to know."""
@@ -84,13 +81,13 @@ class _Desk:
         return Booking(trial, self.parent, place.run_id, place.root)
 
     def _go_on(self, trial: Trial, entry: Entry, run: RunRecord) -> Booking:
-        attempt = int(run.tags.get(Tag.ATTEMPTS) or 0) + 1
+        attempts = int(run.tags.get(Tag.ATTEMPTS) or 0)
         finished = entry.state == State.FINISHED
         if entry.older_code:
             self.recorder.tag(run.run_id, {Tag.OLDER_CODE: self.plan.code_digest})
         if not finished:
             self.recorder.wait(run.run_id)
-        return Booking(trial, self.parent, run.run_id, run.artifact_uri, finished, attempt)
+        return Booking(trial, self.parent, run.run_id, run.artifact_uri, finished, attempts)
 
     def _repeat(self, trial: Trial, entry: Entry) -> Booking:
         """A finished run here for an equal trial's result in another sweep: nothing is paid for twice."""

@@ -44,7 +44,6 @@ class Lines(Silent):
         self._score = score
         self._trouble: str | None = None
         self._total = self._done = 0
-        self._started: set[str] = set()
 
     @contextmanager
     def showing(self, bookings: Collection[Booking]) -> Iterator[None]:
@@ -55,9 +54,8 @@ class Lines(Silent):
 
     def report(self, booking: Booking, report: dict[str, Any]) -> None:
         """One line for what is news."""
-        trial, state = booking.trial, report["state"]
-        if state == "running" and trial.id not in self._started:
-            self._started.add(trial.id)
+        state = report["state"]
+        if state == "started":
             continues = f"continues at {report['resumed']:.0%}" if report["resumed"] else "starts"
             self._print(booking, f"{continues} on {report['node']}")
         elif state == "finished":
@@ -110,7 +108,7 @@ class Screen(Lines):
     def report(self, booking: Booking, report: dict[str, Any]) -> None:
         """Takes the news into the picture; what went wrong stays above it as a line."""
         trial, state = booking.trial, report["state"]
-        if state == "running":
+        if state in ("started", "running"):
             self._running[trial.id] = (booking, self._running.get(trial.id, (booking, {}))[1] | _known(report))
             self._fractions[trial.id] = report["fraction"]
             self._note_score(booking, report["latest"] or {})

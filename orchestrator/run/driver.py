@@ -175,17 +175,21 @@ class _Session:
 
     def _on_interrupt(self) -> None:
         self._stop_seen = True
-        self.display.saving(sum(self.bookings[trial].began for trial in self.open))
+        self.display.saving(sum(booking.running for booking in self.bookings.values()))
         storage.write_text(self.paths.stop, json.dumps({"by": "interrupt", "time": time.time()}))
 
     def on_report(self, report: dict[str, Any]) -> None:
         """A worker's report: recorded, shown, and counted if it is a trial's last."""
         booking = self.bookings[report["trial"]]
         state = report["state"]
-        if booking.begin():
-            self.recorder.start(booking.run_id, booking.attempt)
-        if report["history"] or state == "running":
+        if state == "started":
+            booking.attempts += 1
+            self.recorder.start(booking.run_id, booking.attempts)
+        if state in ("started", "running"):
+            booking.running = True
             self.recorder.report(booking.run_id, report["history"], report["saved"])
+        else:
+            booking.running = False
         if state == "finished":
             self._end(booking, "FINISHED")
         elif state == "failed":
@@ -208,6 +212,7 @@ class _Session:
         self.display.trouble(self.recorder.trouble)
 
     def _end(self, booking: Booking, status: str, **reason: str) -> None:
+        booking.running = False
         self.open.discard(booking.trial.id)
         self.recorder.end(booking.run_id, status, **reason)
         if status == "FINISHED":
@@ -221,9 +226,9 @@ class _Session:
 
     def end_parent(self) -> None:
         """Leaves the parent run, and trials that a second Ctrl-C cut, in their true state."""
-        for trial in self.open:
-            if self.bookings[trial].began:
-                self.recorder.end(self.bookings[trial].run_id, "KILLED", stopped="interrupted")
+        for booking in self.bookings.values():
+            if booking.running:
+                self.recorder.end(booking.run_id, "KILLED", stopped="interrupted")
         parent = next((booking.parent for booking in self.bookings.values()), None)
         if parent is not None:
             status = (

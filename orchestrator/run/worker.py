@@ -54,7 +54,7 @@ class Report:
 
     trial: str
     state: str
-    """running, finished, interrupted or failed."""
+    """started (once per attempt), running, finished, interrupted or failed."""
     clips: int = 0
     fraction: float = 0.0
     saved: float = 0.0
@@ -100,7 +100,7 @@ class _Trial:
         resume, history = self._newest_checkpoint()
         self.told = len(history)
         self._log(f"started on {self.node}" + (f", goes on at {self.resumed:.1%}" if self.resumed else ""))
-        yield self._report("running", history=tuple(history))
+        yield self._report("started", history=tuple(history))
         if self._shall_stop():
             yield self._report("interrupted")
             return
