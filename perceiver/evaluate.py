@@ -107,7 +107,8 @@ def _metrics(
     """Metrics by name, and the whole of them for all modalities together; over the files that were read."""
     read = counts > 0
     labels = data.labels(np.flatnonzero(read).tolist())
-    found = {view: scores_to_metrics(total[read] / counts[read, None], labels) for view, total in sums.items()}
+    classes = len(data.classes)
+    found = {view: scores_to_metrics(total[read] / counts[read, None], labels, classes) for view, total in sums.items()}
     overall = found.pop("")
     named = {"eval/mAP": overall.mAP, "eval/AUC": overall.AUC, "eval/d_prime": overall.d_prime, "eval/loss": loss}
     return named | {f"eval/mAP{view}": metrics.mAP for view, metrics in found.items()}, overall

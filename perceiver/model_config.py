@@ -198,7 +198,7 @@ class ModelConfig(Section):
         """Width C of the input array."""
         video, audio = self.inputs.video, self.inputs.audio
         if video is None or audio is None:
-            return (video or audio).channels  # type: ignore[union-attr]
+            return (video or audio).channels
         return video.channels + (video.embedding if self.fusion == "embedding" else 0)
 
     @property

@@ -17,13 +17,16 @@ from orchestrator.errors import Interrupted, TrialsFailed
 @site_option
 @set_option
 @older_option
+@click.option("--yes", is_flag=True, help="Also with more than 100,000 trials.")
 @json_option
-def plan(file: Path, site: str | None, changes: tuple[str, ...], accept_older_code: bool, as_json: bool) -> None:
+def plan(
+    file: Path, site: str | None, changes: tuple[str, ...], accept_older_code: bool, yes: bool, as_json: bool
+) -> None:
     """Print every trial of FILE, its cost, and what is already there. Starts nothing."""
     from orchestrator.plan.report import done, print_plan
     from orchestrator.track.ledger import take_stock
 
-    planned = read_plan(file, site, changes)
+    planned = read_plan(file, site, changes, yes)
     stock = take_stock(planned, accept_older_code)
     if as_json:
         print_json(planned.to_json(stock))
@@ -43,7 +46,7 @@ def run(file: Path, site: str | None, accept_older_code: bool, yes: bool, as_jso
     """Run what is missing of FILE. Safe to run again, also after a crash or Ctrl-C."""
     from orchestrator.run.driver import OlderCode, run_plan
 
-    planned = read_plan(file, site)
+    planned = read_plan(file, site, yes=yes)
     again = f"sweep run {file}" + (f" --site {site}" if site else "")
     older_code: OlderCode = "keep" if accept_older_code else "compute" if yes else "ask"
     outcome = run_plan(planned, make_display(planned, as_json), older_code=older_code)
@@ -97,13 +100,13 @@ def schema() -> None:
     print_json(sweep_schema())
 
 
-def read_plan(file: Path, site: str | None, changes: tuple[str, ...] = ()) -> Any:
+def read_plan(file: Path, site: str | None, changes: tuple[str, ...] = (), yes: bool = False) -> Any:
     from orchestrator.plan.planner import plan_sweep
     from orchestrator.plan.site import load_site
     from orchestrator.plan.spec import load_sweep
 
     where = load_site(site)
-    return plan_sweep(load_sweep(file, read_changes(changes), resolve_promoted=_promoted(where)), where)
+    return plan_sweep(load_sweep(file, read_changes(changes), resolve_promoted=_promoted(where)), where, allow_many=yes)
 
 
 def _promoted(site: Any) -> Callable[[str], Any]:

@@ -99,7 +99,7 @@ def open_media(url: str) -> str | BinaryIO:
         filesystem, path = _filesystem(url)
         file = filesystem.open(path, "rb")
         if (file.size or 0) > _WHOLE:
-            return file  # type: ignore[no-any-return]
+            return file
         with file:
             return io.BytesIO(file.read())
 
@@ -142,6 +142,6 @@ def _filesystem(url: str) -> tuple[Any, str]:
     try:
         import fsspec
 
-        return fsspec.core.url_to_fs(url)  # type: ignore[no-any-return]
+        return fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
         raise DataError(f"{url} can't be opened: {error}") from error

@@ -28,7 +28,7 @@ class Uniform:
 
     def __init__(self, data: DataSet, seed: int) -> None:
         self._seed, self._clips = seed, len(data)
-        self._order = lru_cache(maxsize=2)(self._order)  # type: ignore[method-assign]
+        self._order = lru_cache(maxsize=2)(self._order)
 
     def __call__(self, place: int) -> int:
         epoch, position = divmod(place, self._clips)
@@ -48,8 +48,8 @@ class Balanced:
         self._seed = seed
         self._clips_of = _clips_by_class(data)
         self._classes = [number for number, clips in enumerate(self._clips_of) if len(clips)]
-        self._turns = lru_cache(maxsize=2)(self._turns)  # type: ignore[method-assign]
-        self._order = lru_cache(maxsize=2 * len(self._classes))(self._order)  # type: ignore[method-assign]
+        self._turns = lru_cache(maxsize=2)(self._turns)
+        self._order = lru_cache(maxsize=2 * len(self._classes))(self._order)
 
     def __call__(self, place: int) -> int:
         visit, position = divmod(place, len(self._classes))

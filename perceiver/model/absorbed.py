@@ -18,6 +18,7 @@ needs only the gradients of m and r, two numbers a token, and two of the backwar
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -135,7 +136,7 @@ class _Attend(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, widths: tuple[int, ...], *tensors: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, widths: tuple[int, ...], *tensors: Tensor) -> tuple[Tensor, ...]:
         queries, features = tensors[: len(widths)], tensors[len(widths) : 2 * len(widths)]
         ctx.widths = widths
         ctx.save_for_backward(*tensors)
@@ -145,7 +146,7 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         count, saved = len(ctx.widths), ctx.saved_tensors  # read once: checkpointing computes them anew at every look
         queries, features, scales = saved[:count], saved[count : 2 * count], saved[3 * count :]
         scores, grad_weights = _products(queries, features), _products(grads, features)
