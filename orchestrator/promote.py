@@ -13,6 +13,7 @@ from typing import Any
 
 from orchestrator.errors import Interrupted, TrialsFailed, UsageError
 from orchestrator.plan import document as files
+from orchestrator.plan.changes import apply
 from orchestrator.plan.planner import Plan, plan_sweep
 from orchestrator.plan.site import Site, load_site
 from orchestrator.plan.spec import Limits, Score, Sweep
@@ -22,13 +23,14 @@ from orchestrator.rank.rows import Row
 from orchestrator.run.display import Silent
 from orchestrator.run.driver import run_plan
 from orchestrator.track import checkpoints, storage
+from orchestrator.track.ledger import original
 from orchestrator.track.names import METRIC_VERSION, Tag
 from orchestrator.track.params import config_of
 from orchestrator.track.paths import SweepPaths, TrialPaths
 from orchestrator.track.reader import read_by_id, read_runs
 from orchestrator.track.records import RunRecord
 from orchestrator.track.registry import CHAMPION, Registry, Version
-from perceiver.config import RunConfig, with_changes
+from perceiver.config import RunConfig
 
 LONGER = 2
 """How much longer than a trial the final run is, where nobody says."""
@@ -154,7 +156,7 @@ def _final_config(run: RunRecord, site: Site, changes: Mapping[str, Any] | None)
     if not changes:
         frozen = storage.read_json(SweepPaths(site.storage, run.tags[Tag.NAME]).plan) or {}
         changes = frozen.get("final") or _longer(config)
-    return with_changes(config, changes)
+    return apply(config, changes)
 
 
 def _longer(config: RunConfig) -> dict[str, Any]:
@@ -195,9 +197,8 @@ def _final_plan(ranked: Board, winner: Row, config: RunConfig, seeds: int, site:
 
 def _run(plan: Plan, display: Silent, lineage: Mapping[str, str]) -> None:
     outcome = run_plan(plan, display, lineage=lineage)
-    again = f"sweep promote {plan.sweep.name}"
     if outcome.interrupted:
-        raise Interrupted(f"Saved. Continue with:  {again}")
+        raise Interrupted("Saved. The same promotion goes on with it")
     if outcome.failed:
         raise TrialsFailed("the final run failed:\n" + "\n".join(f"  {each}" for each in outcome.failed.values()))
 
@@ -212,13 +213,16 @@ def _register(proposal: Proposal, winner: Row, registry: Registry, site: Site) -
         if run.tags.get(Tag.TRIAL) in wanted and run.status == "FINISHED"
     ]
     best = max(finals, key=lambda run: run.metrics[score.metric] * (1 if score.goal == "maximize" else -1))
-    source = next(checkpoints.complete(TrialPaths(best.artifact_uri).checkpoints))
+    root = original(best, site.tracking).artifact_uri
+    source = next(checkpoints.complete(TrialPaths(root).checkpoints), None)
+    if source is None:
+        raise UsageError(f"the final run {best.run_id} has no complete checkpoint below {root}")
     value = best.metrics[score.metric]
     comparable = best.tags[Tag.COMPARABLE]
     tags = {"score": repr(value), "metric": score.metric, "sweep": proposal.sweep, "comparable": comparable}
     tags |= {"configuration": winner.configuration, "metric_version": METRIC_VERSION}
     version = registry.register(proposal.model, source, best.run_id, tags)
-    champion = proposal.champion
+    champion = registry.champion(proposal.model)  # another promotion may have ended meanwhile
     crowned = champion is None or _beats(value, comparable, champion, score)
     if crowned:
         registry.crown(version)

@@ -1,7 +1,7 @@
 """What a checkpoint holds: enough to go on as if nothing had happened, and to explain itself.
 
 model.safetensors   the weights that are evaluated: the averaged ones when `train.ema` is set
-state.pt            optimizer, step, random states, seconds; with `train.ema` also the raw weights
+state.pt            optimizer, step, seconds, unreported losses, random states; the raw weights beside averaged ones
 progress.json       the config and the whole history of metrics with their time stamps
 MANIFEST.json       written last: sizes and sha256 of the others. A folder without a valid one is no checkpoint
 """
@@ -19,6 +19,7 @@ from safetensors.torch import load_model, save_model
 from torch.optim.swa_utils import AveragedModel
 
 from perceiver.config import RunConfig, determining, dump, parse
+from perceiver.data.batch import BadClip
 from perceiver.errors import CheckpointError
 from perceiver.model.perceiver import Perceiver, build_model
 from perceiver.optim import build_average, build_optimizer
@@ -41,9 +42,13 @@ class TrainState:
     total: int = 0
     """Optimizer steps of the whole trial."""
     seconds: float = 0.0
-    """Time spent in training steps, over all attempts."""
+    """Time that all attempts have taken."""
+    losses: list[torch.Tensor] = field(default_factory=list)
+    """Of the steps since the last report."""
+    bad: dict[str, BadClip] = field(default_factory=dict)
+    """Unreadable clips met so far, by id."""
     history: list[dict[str, Any]] = field(default_factory=list)
-    """Every report: `{"time": milliseconds, "clips": ..., "metrics": {...}}`."""
+    """Every report: `{"time": milliseconds since 1970, "clips": ..., "metrics": {...}}`."""
 
     @classmethod
     def start(cls, config: RunConfig, device: torch.device) -> "TrainState":
@@ -66,13 +71,15 @@ class TrainState:
         if determining(parse(progress["config"])) != determining(config):
             raise CheckpointError(f"the checkpoint {folder} was made with another config")
         state = cls.start(config, device)
-        saved = torch.load(folder / "state.pt", map_location=device, weights_only=True)
+        saved = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
         load_model(state.eval_model, folder / WEIGHTS, device=str(device))
         if state.average is not None:
             state.model.load_state_dict(saved["weights"])
             state.average.n_averaged.fill_(saved["step"])
         state.optimizer.load_state_dict(saved["optimizer"])
-        torch.set_rng_state(saved["random"].cpu())
+        torch.set_rng_state(saved["random"])
+        state.losses = list(torch.tensor(saved["losses"], device=device).unbind())
+        state.bad = {clip[0]: BadClip(*clip) for clip in saved["bad"]}
         state.step, state.seconds, state.history = saved["step"], saved["seconds"], progress["history"]
         return state
 
@@ -99,6 +106,8 @@ class TrainState:
             "step": self.step,
             "seconds": self.seconds,
             "random": torch.get_rng_state(),
+            "losses": [loss.item() for loss in self.losses],
+            "bad": [tuple(clip) for clip in self.bad.values()],
         }
         if self.average is not None:
             saved["weights"] = self.model.state_dict()

@@ -10,7 +10,6 @@ its top level, never inside a torch context, which would leak into the caller.
 """
 
 import argparse
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ from perceiver.data.loading import train_batches
 from perceiver.data.recipe import DEMO
 from perceiver.errors import NumericError, PerceiverError
 from perceiver.evaluate import Evaluation, evaluate
+from perceiver.meter import Costs, Stretch
 from perceiver.model.inputs import non_finite
 from perceiver.optim import learning_rate, set_learning_rate
 from perceiver.state import MANIFEST, TrainState
@@ -46,7 +46,7 @@ class Progress:
     fraction: float
     """Share of the trial that is done, 0..1."""
     metrics: dict[str, float]
-    """Metrics by name (design 4.7); empty at a heartbeat."""
+    """Metrics by name; empty at a heartbeat."""
     state: TrainState
     """What a checkpoint of this moment holds: `state.save(folder)`."""
     evaluation: Evaluation | None = None
@@ -63,13 +63,14 @@ def train(
     *,
     data: DataSource,
     device: str | torch.device | None = None,
+    gpus: float | None = None,
     data_workers: int = 0,
     heartbeat: float = 5.0,
 ) -> Iterator[Progress]:
     """Trains a model, from the start or from the checkpoint in the folder `resume`.
 
     Every random choice is a function of `train.seed` and the step, so a trial that was interrupted ends where an
-    unbroken one does. `heartbeat` is in seconds.
+    unbroken one does. `heartbeat` is in seconds; `gpus` is the share of a GPU that the trial holds, for its costs.
 
     Raises:
         DataError: the data set can't be used, or too many clips are bad.
@@ -77,43 +78,44 @@ def train(
         CheckpointError: `resume` is damaged or of another config.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    costs = Costs(device, (1.0 if device.type == "cuda" else 0.0) if gpus is None else gpus)
     train_set, eval_set = open_data(data, config, "train"), open_data(data, config, "eval")
+    bad_rows = [*train_set.problems.named, *eval_set.problems.named]
     total = total_steps(config, len(train_set))
     evaluations, reports = _spread(total, config.eval.times), _spread(total, REPORTS)
     state = TrainState.start(config, device) if resume is None else TrainState.load(resume, config, device)
     state.total = total
     model = torch.compile(state.model) if config.train.compile else state.model
-    losses = _Losses()
-    bad: dict[str, BadClip] = {}
-    bad_rows = [*train_set.problems.named, *eval_set.problems.named]
     batches = train_batches(train_set, config, first_step=state.step, workers=data_workers)
+    stretch = Stretch(state.losses, config.train.batch_size)
     beat = time.monotonic()
 
     while state.step < total:
         set_learning_rate(state.optimizer, learning_rate(state.step, total, config.train))
-        began = time.monotonic()
         batch = next(batches)
-        losses.add(_step(model, state, batch, config, device), batch.ids)
-        bad |= {clip.id: clip for clip in batch.bad}
+        stretch.add(_step(model, state, batch, config, device), batch.ids)
         state.step += 1
-        state.seconds += time.monotonic() - began
+        state.bad |= {clip.id: clip for clip in batch.bad}
+        reports_now, evaluates_now = state.step in reports, state.step in evaluations
+        if not (reports_now or evaluates_now) and time.monotonic() - beat < heartbeat:
+            continue
 
-        evaluation = None
-        if state.step in evaluations:
-            losses.check()
+        stretch.check()
+        metrics, evaluation = {}, None
+        if reports_now or evaluates_now:
+            metrics = stretch.end()
+        if evaluates_now:
             evaluation = evaluate(state.eval_model, eval_set, config, device, data_workers)
-            bad |= {clip.id: clip for clip in evaluation.bad}
-        clips, fraction = state.step * config.train.batch_size, state.step / total
-        if state.step in evaluations or state.step in reports:
-            metrics = losses.take(state.seconds, config.train.batch_size) | _costs(state, device)
-            metrics |= evaluation.metrics if evaluation else {}
+            state.bad |= {clip.id: clip for clip in evaluation.bad}
+            metrics |= evaluation.metrics
+        state.seconds += costs.lap()
+        clips = state.step * config.train.batch_size
+        if metrics:
+            metrics |= costs.metrics(state.seconds)
             state.record(clips, metrics)
-            yield Progress(clips, fraction, metrics, state, evaluation, list(bad.values()), bad_rows)
-            beat = time.monotonic()
-        elif time.monotonic() - beat > heartbeat:
-            losses.check()
-            yield Progress(clips, fraction, {}, state, None, list(bad.values()), bad_rows)
-            beat = time.monotonic()
+        yield Progress(clips, state.step / total, metrics, state, evaluation, list(state.bad.values()), bad_rows)
+        stretch.resume()
+        beat = time.monotonic()
 
 
 def total_steps(config: RunConfig, train_clips: int) -> int:
@@ -153,53 +155,6 @@ def _refuse_non_finite(batch: Batch) -> None:
     if flags.any():
         names = ", ".join(name for name, flag in zip(batch.ids, flags.tolist(), strict=True) if flag)
         raise NumericError(f"NaN or infinite samples in the clips {names}")
-
-
-class _Losses:
-    """Losses since the last report, kept on the device: a look at each would stop a GPU at every step."""
-
-    def __init__(self) -> None:
-        self.values: list[torch.Tensor] = []
-        self.ids: list[list[str]] = []
-        self.checked = 0
-        self.seconds: float | None = None
-
-    def add(self, loss: torch.Tensor, ids: list[str]) -> None:
-        self.values.append(loss)
-        self.ids.append(ids)
-
-    def check(self) -> None:
-        """Raises NumericError if a loss since the last check is not finite."""
-        for loss, ids in zip(self.values[self.checked :], self.ids[self.checked :], strict=True):
-            if not torch.isfinite(loss):
-                shown = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
-                raise NumericError(
-                    f"the training loss is {loss.item()} on the clips {shown}; a smaller train.lr may help"
-                )
-        self.checked = len(self.values)
-
-    def take(self, seconds: float, batch_size: int) -> dict[str, float]:
-        """The mean loss and the speed since the last report."""
-        self.check()
-        metrics = {"train/loss": torch.stack(self.values).mean().item()}
-        if self.seconds is not None and seconds > self.seconds:  # the first stretch holds warm-up
-            metrics["train/clips_per_second"] = len(self.values) * batch_size / (seconds - self.seconds)
-        self.values, self.ids, self.checked, self.seconds = [], [], 0, seconds
-        return metrics
-
-
-def _costs(state: TrainState, device: torch.device) -> dict[str, float]:
-    """What the trial has used so far, over all its attempts."""
-    if device.type == "cuda":
-        peak = float(torch.cuda.max_memory_allocated(device))
-    else:
-        peak = float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
-    hours = state.seconds / 3600
-    return {
-        "cost/hours": hours,
-        "cost/gpu_hours": hours if device.type == "cuda" else 0.0,
-        "cost/peak_memory_bytes": peak,
-    }
 
 
 def _spread(total: int, times: int) -> set[int]:

@@ -108,3 +108,21 @@ def test_the_weights_of_a_checkpoint_load_alone(synthetic_source: DataSource, tm
 def test_length_is_epochs_over_the_clips_unless_steps_are_given() -> None:
     assert total_steps(config(train__steps=None, train__epochs=2.0), 30) == 10
     assert total_steps(config(train__steps=7), 30) == 7
+
+
+def test_a_checkpoint_between_reports_loses_no_loss(synthetic_source: DataSource, tmp_path: Path) -> None:
+    longer = config(train__steps=60)
+    whole = run(longer, synthetic_source)[-1].state.history
+    for progress in train(longer, data=synthetic_source, heartbeat=0.0):
+        if progress.state.losses and progress.state.step > 3:
+            progress.state.save(tmp_path)
+            break
+    resumed = run(longer, synthetic_source, tmp_path)[-1].state.history
+    assert [entry["metrics"]["train/loss"] for entry in resumed] == pytest.approx(
+        [entry["metrics"]["train/loss"] for entry in whole]
+    )
+
+
+def test_heartbeats_let_a_caller_look_between_reports(synthetic_source: DataSource) -> None:
+    beats = [p for p in train(config(train__steps=60), data=synthetic_source, heartbeat=0.0) if not p.metrics]
+    assert beats and all(p.evaluation is None for p in beats)

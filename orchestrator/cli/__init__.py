@@ -15,7 +15,7 @@ from orchestrator.cli.results import board, compare, promote, report, rollback
 from orchestrator.cli.sweeps import logs, plan, run, schema, status, stop
 from orchestrator.console import note, quiet_libraries
 from orchestrator.errors import OrchestratorError
-from perceiver.errors import PerceiverError
+from perceiver.errors import ConfigError, PerceiverError
 
 
 class _Verbs(click.Group):
@@ -26,7 +26,7 @@ class _Verbs(click.Group):
             return super().invoke(context)
         except (OrchestratorError, PerceiverError) as error:
             note(str(error))
-            sys.exit(getattr(error, "exit_code", 1))
+            sys.exit(getattr(error, "exit_code", 2 if isinstance(error, ConfigError) else 1))
         except KeyboardInterrupt:
             note("Stopped at once. Everything that was saved is there; the same command goes on from it.")
             sys.exit(130)

@@ -1,5 +1,7 @@
 """Options that several verbs have."""
 
+import shlex
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -37,5 +39,18 @@ def read_changes(pairs: tuple[str, ...]) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not equals:
             raise UsageError(f"--set {pair}: expected KEY=VALUE, such as --set train.lr=0.001")
-        changes[key.strip()] = yaml.load(value, Loader=YamlLoader)
+        try:
+            changes[key.strip()] = yaml.load(value, Loader=YamlLoader)
+        except yaml.YAMLError as error:
+            raise UsageError(f"--set {pair}: the value is no YAML: {' '.join(str(error).split())}") from None
     return changes
+
+
+def this_command() -> str:
+    """The command line as it was given: what goes on with an interrupted one."""
+    return shlex.join(["sweep", *sys.argv[1:]])
+
+
+def at(site: str | None) -> str:
+    """The site option for a command that is proposed."""
+    return f" --site {shlex.quote(site)}" if site else ""

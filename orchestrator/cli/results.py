@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.options import json_option, read_changes, set_option, site_option
+from orchestrator.cli.options import json_option, read_changes, set_option, site_option, this_command
 from orchestrator.cli.sweeps import make_display
 from orchestrator.console import note, print_json
+from orchestrator.errors import Interrupted
 
 
 @click.command()
@@ -68,7 +69,7 @@ def report(sweep: str, site: str | None, output: Path | None) -> None:
 @site_option
 @set_option
 @click.option("--configuration", help="Promote this one instead of the best.")
-@click.option("--seeds", type=int, default=1, show_default=True, help="Replicates of the final run.")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Replicates of the final run.")
 @click.option("--model", help="Name of the registered model. Default: perceiver-<data set>.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @json_option
@@ -89,18 +90,21 @@ def promote(
     def confirm(proposal: Proposal) -> bool:
         if not as_json:
             print(proposal)
-        return yes or click.confirm("Go on?", default=False)
+        return yes or click.confirm("Go on?", default=False, err=True)
 
-    promotion = promote_winner(
-        sweep,
-        site,
-        configuration=configuration,
-        changes=read_changes(changes),
-        seeds=seeds,
-        model=model,
-        confirm=confirm,
-        display=lambda planned: make_display(planned, as_json),
-    )
+    try:
+        promotion = promote_winner(
+            sweep,
+            site,
+            configuration=configuration,
+            changes=read_changes(changes),
+            seeds=seeds,
+            model=model,
+            confirm=confirm,
+            display=lambda planned: make_display(planned, as_json),
+        )
+    except Interrupted:
+        raise Interrupted(f"Saved. Continue with:  {this_command()}") from None
     print_json(promotion.to_json()) if as_json else print_promotion(promotion)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.options import json_option, older_option, read_changes, set_option, site_option
+from orchestrator.cli.options import at, json_option, older_option, read_changes, set_option, site_option, this_command
 from orchestrator.console import print_json, print_next
-from orchestrator.errors import Interrupted, TrialsFailed
+from orchestrator.errors import Interrupted, OrchestratorError, TrialsFailed
 
 
 @click.command()
@@ -27,12 +27,12 @@ def plan(
     from orchestrator.track.ledger import take_stock
 
     planned = read_plan(file, site, changes, yes)
-    stock = take_stock(planned, accept_older_code)
+    stock = take_stock(planned, accept_older_code).entries
     if as_json:
         print_json(planned.to_json(stock))
     else:
         print_plan(planned, stock)
-        print_next(f"sweep run {file}" + (f" --site {site}" if site else ""))
+        print_next(f"sweep run {file}{at(site)}")
     planned.require_feasible(done(stock))
 
 
@@ -40,19 +40,22 @@ def plan(
 @click.argument("file", type=click.Path(path_type=Path))
 @site_option
 @older_option
-@click.option("--yes", is_flag=True, help="Compute again what older code computed; allow very many trials.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Go on where it would ask: older code, another sweep's name, very many trials.",
+)
 @json_option
 def run(file: Path, site: str | None, accept_older_code: bool, yes: bool, as_json: bool) -> None:
     """Run what is missing of FILE. Safe to run again, also after a crash or Ctrl-C."""
     from orchestrator.run.driver import OlderCode, run_plan
 
     planned = read_plan(file, site, yes=yes)
-    again = f"sweep run {file}" + (f" --site {site}" if site else "")
     older_code: OlderCode = "keep" if accept_older_code else "compute" if yes else "ask"
-    outcome = run_plan(planned, make_display(planned, as_json), older_code=older_code)
+    outcome = run_plan(planned, make_display(planned, as_json), older_code=older_code, replace=yes)
     if as_json:
         print_json(vars(outcome) | {"complete": outcome.complete})
-    _conclude(outcome, planned.sweep.name, again, quiet=as_json)
+    _conclude(outcome, planned.sweep.name, site, quiet=as_json)
 
 
 @click.command()
@@ -78,7 +81,7 @@ def stop(sweep: str, site: str | None) -> None:
 
     holder = request_stop(load_site(site), sweep)
     print(f"{sweep}: process {holder['pid']} on {holder['host']} was asked to save and stop.")
-    print_next(f"sweep status {sweep}")
+    print_next(f"sweep status {sweep}{at(site)}")
 
 
 @click.command()
@@ -126,15 +129,19 @@ def make_display(planned: Any, as_json: bool) -> Any:
     return Screen(planned.sweep.score) if sys.stdout.isatty() else Lines(planned.sweep.score)
 
 
-def _conclude(outcome: Any, sweep: str, again: str, quiet: bool) -> None:
+def _conclude(outcome: Any, sweep: str, site: str | None, quiet: bool) -> None:
     """Says how it ended and what to do next; the exit code says it to programs."""
     if outcome.interrupted:
-        raise Interrupted(f"Saved. Continue with:  {again}")
+        raise Interrupted(f"Saved. Continue with:  {this_command()}")
     if outcome.failed:
         lines = "\n".join(f"  {trial}  {error}" for trial, error in outcome.failed.items())
         raise TrialsFailed(
             f"{len(outcome.failed)} trials failed:\n{lines}\nTheir tracebacks are on their runs (error.txt)."
         )
+    if outcome.waiting:
+        raise OrchestratorError(
+            f"{len(outcome.waiting)} trials never came to their end. Continue with:  {this_command()}"
+        )
     if not quiet:
         print(f"{sweep}: {len(outcome.finished)} trials finished, {len(outcome.already)} were there already.")
-        print_next(f"sweep board {sweep}", f"sweep promote {sweep}")
+        print_next(f"sweep board {sweep}{at(site)}", f"sweep promote {sweep}{at(site)}")

@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.plan.planner import Plan, Trial
 from orchestrator.plan.site import Site
 from orchestrator.run.worker import Order
-from orchestrator.track.ledger import Entry, State
+from orchestrator.track.ledger import SUPERSEDED, Entry, State, Stock
 from orchestrator.track.names import METRIC_VERSION, Tag
 from orchestrator.track.params import to_params
 from orchestrator.track.paths import SweepPaths, TrialPaths
@@ -46,16 +46,25 @@ class Booking:
             data=site.data_source(self.trial.config.data.set),
             stop=paths.stop,
             cpus=max(1, int(site.resources.cpus)),
+            gpus=site.resources.gpus,
             data_workers=site.data_workers,
             checkpoint_seconds=site.checkpoint_seconds,
         )
 
 
-def book(plan: Plan, stock: Mapping[str, Entry], recorder: Recorder, lineage: Mapping[str, str]) -> list[Booking]:
-    """A run for every trial of the plan, in its order; `lineage` is tagged on new ones."""
-    parent = recorder.open_parent(_parent_tags(plan))
-    desk = _Desk(plan, recorder, parent, lineage)
-    bookings = [desk.book(trial, stock[trial.id]) for trial in plan.trials]
+def book(plan: Plan, stock: Stock, recorder: Recorder, lineage: Mapping[str, str] | None) -> list[Booking]:
+    """A run for every trial of the plan, in its order; `lineage` is tagged on final runs.
+
+    What is on record and not in the plan is superseded: the board shows what the file says, and a trial that comes
+    back into the file has its result again.
+    """
+    parent = recorder.open_parent({} if lineage else _parent_tags(plan))
+    desk = _Desk(plan, recorder, parent, lineage or {})
+    bookings = [desk.book(trial, stock.entries[trial.id]) for trial in plan.trials]
+    booked = {booking.run_id for booking in bookings}
+    for run in stock.runs if lineage is None else ():
+        if run.run_id not in booked and run.role != SUPERSEDED:
+            recorder.tag(run.run_id, {Tag.ROLE: SUPERSEDED})
     recorder.flush()
     return bookings
 
@@ -71,8 +80,6 @@ class _Desk:
 
     def book(self, trial: Trial, entry: Entry) -> Booking:
         """The trial's run: the one that is there, or a new one."""
-        for run in entry.outdated:
-            self.recorder.tag(run.run_id, {Tag.ROLE: "superseded"})
         if entry.state == State.REUSABLE:
             return self._repeat(trial, entry)
         if entry.run is not None:
@@ -83,8 +90,8 @@ class _Desk:
     def _go_on(self, trial: Trial, entry: Entry, run: RunRecord) -> Booking:
         attempts = int(run.tags.get(Tag.ATTEMPTS) or 0)
         finished = entry.state == State.FINISHED
-        if entry.older_code:
-            self.recorder.tag(run.run_id, {Tag.OLDER_CODE: self.plan.code_digest})
+        tags = _place_tags(trial) | ({str(Tag.OLDER_CODE): self.plan.code_digest} if entry.older_code else {})
+        self.recorder.describe(run.run_id, tags, to_params(trial.config))
         if not finished:
             self.recorder.wait(run.run_id)
         return Booking(trial, self.parent, run.run_id, run.artifact_uri, finished, attempts)
@@ -117,14 +124,21 @@ def _trial_tags(trial: Trial, plan: Plan) -> dict[str, str]:
     comparable: dict[str, Any] = {"data": trial.data_digest, "metrics": METRIC_VERSION}
     return {
         Tag.NAME: plan.sweep.name,
-        Tag.ROLE: trial.role,
         Tag.TRIAL: trial.id,
         Tag.IDENTITY: trial.identity or "",
-        Tag.CONFIGURATION: trial.configuration,
-        Tag.FACTOR: " ".join(trial.factors),
-        Tag.LEVEL: json.dumps(list(trial.factors.values())),
         Tag.SEED: str(trial.seed),
+        **_place_tags(trial),
         Tag.COMPARABLE: json.dumps(comparable),
         Tag.CODE: code_version(),
         Tag.CODE_DIGEST: plan.code_digest,
+    }
+
+
+def _place_tags(trial: Trial) -> dict[str, str]:
+    """Where the trial stands in its sweep: this may change with the file while its result stays what it is."""
+    return {
+        Tag.ROLE: trial.role,
+        Tag.CONFIGURATION: trial.configuration,
+        Tag.FACTOR: " ".join(trial.factors),
+        Tag.LEVEL: json.dumps(list(trial.factors.values())),
     }

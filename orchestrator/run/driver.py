@@ -8,15 +8,17 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestrator.errors import UsageError
+from orchestrator.errors import Unreachable, UsageError
 from orchestrator.plan.planner import Plan, plan_sweep
 from orchestrator.plan.report import done
 from orchestrator.plan.site import Site, load_site
 from orchestrator.plan.spec import Sweep, load_sweep
+from orchestrator.plan.vary import Adaptive
 from orchestrator.run.booking import Booking, book
 from orchestrator.run.cluster import connected, require_room
 from orchestrator.run.display import Silent
@@ -69,17 +71,23 @@ def run_plan(
     display: Silent | None = None,
     *,
     older_code: OlderCode = "ask",
+    replace: bool = False,
     lineage: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Runs what is missing of the plan and returns when all of it has ended; `lineage` tags its runs.
+    """Runs what is missing of the plan and returns when all of it has ended.
+
+    `replace`: take the place of a sweep of this name that has none of the plan's trials. `lineage`: the plan is of
+    final runs, and these tags say where they come from.
 
     Raises:
         Unreachable: tracker, storage or cluster can't be used.
         UsageError: another driver runs this sweep, the cluster has no room for a trial, the data can't be seen, or
-            finished trials were computed by other code and nobody said what to do with them.
+            trials were computed by other code and nobody said what to do with them, the name is another sweep's, or
+            the plan asks for what is not there yet: adaptive search, early stopping, several workers per trial.
         InfeasiblePlan: trials lie beyond the sweep's limits.
         KeyboardInterrupt: at the second Ctrl-C; nothing that was saved is lost.
     """
+    _refuse_unsupported(plan)
     if plan.data.problems:
         raise UsageError("\n".join(plan.data.problems.values()))
     display = display or Silent()
@@ -90,8 +98,13 @@ def run_plan(
         stock = ledger.take_stock(plan, accept_older_code=older_code == "keep")
         if older_code == "ask":
             _refuse_older_code(stock)
-        plan.require_feasible(done(stock))
-        bookings = book(plan, stock, recorder, lineage or {})
+        if lineage is None and stock.is_another_sweep and not replace:
+            raise UsageError(
+                f"a sweep {plan.sweep.name} is on record, and none of its trials is in {plan.sweep.source}. "
+                "Give this one another name, or take its place with --yes (its results are kept, off the board)"
+            )
+        plan.require_feasible(done(stock.entries))
+        bookings = book(plan, stock, recorder, lineage)
         if lineage is None:  # a final run is not the sweep's plan
             runs = {booking.trial.id: booking.run_id for booking in bookings}
             storage.write_text(paths.plan, json.dumps(plan.freeze() | {"final": plan.sweep.final, "runs": runs}))
@@ -99,17 +112,28 @@ def run_plan(
         try:
             session.run()
         finally:
-            session.end_parent()
+            session.leave_true_states(parent=lineage is None)
             recorder.close()
         return session.outcome
 
 
-def _refuse_older_code(stock: Mapping[str, ledger.Entry]) -> None:
+def _refuse_unsupported(plan: Plan) -> None:
+    """What a file may ask for and this version does not run is said, not skipped."""
+    sweep, site = plan.sweep, plan.site
+    asked = {
+        f"vary.by: {sweep.vary.by} (adaptive search)": isinstance(sweep.vary, Adaptive),
+        "stop_early": sweep.stop_early is not None,
+        f"workers: {site.workers} of site {site.name} (several workers per trial)": site.workers > 1,
+    }
+    if missing := [name for name, there in asked.items() if there]:
+        raise UsageError(f"sweep run does not do this yet: {', '.join(missing)}. The plan of it stands.")
+
+
+def _refuse_older_code(stock: ledger.Stock) -> None:
     """Results are paid for: they are neither thrown away nor mixed with newer ones unless somebody says so."""
-    older = [entry for entry in stock.values() if entry.near_miss == ledger.OLDER_CODE]
-    if older:
+    if older := stock.by_older_code:
         raise UsageError(
-            f"{len(older)} finished trials were {ledger.OLDER_CODE}. "
+            f"{len(older)} trials on record were {ledger.OLDER_CODE}. "
             "Keep them with --accept-older-code (they are marked), or compute them again with --yes"
         )
 
@@ -170,7 +194,7 @@ class _Session:
     def shall_stop(self) -> bool:
         """Whether somebody asked the sweep to stop, here or with `sweep stop`; asks storage once a second."""
         if not self._stop_seen and time.monotonic() - self._looked > 1:
-            self._stop_seen, self._looked = storage.exists(self.paths.stop), time.monotonic()
+            self._stop_seen, self._looked = storage.is_asked(self.paths.stop), time.monotonic()
         return self._stop_seen
 
     def _on_interrupt(self) -> None:
@@ -213,6 +237,8 @@ class _Session:
 
     def _end(self, booking: Booking, status: str, **reason: str) -> None:
         booking.running = False
+        if booking.trial.id not in self.open:  # its process died after its last report and did it again
+            return
         self.open.discard(booking.trial.id)
         self.recorder.end(booking.run_id, status, **reason)
         if status == "FINISHED":
@@ -221,17 +247,15 @@ class _Session:
     def _fail(self, booking: Booking, error: str) -> None:
         last = error.strip().splitlines()[-1] if error.strip() else "no message"
         self.outcome.failed[booking.trial.id] = last
-        storage.write_text(booking.paths.error, error)
         self._end(booking, "FAILED", stopped="failed", error=last)
+        with suppress(Unreachable):  # the last line is on the run; storage that is away must not end the sweep
+            storage.write_text(booking.paths.error, error)
 
-    def end_parent(self) -> None:
-        """Leaves the parent run, and trials that a second Ctrl-C cut, in their true state."""
+    def leave_true_states(self, parent: bool) -> None:
+        """Leaves trials that a second Ctrl-C cut, and with `parent` the sweep's own run, in their true state."""
         for booking in self.bookings.values():
             if booking.running:
                 self.recorder.end(booking.run_id, "KILLED", stopped="interrupted")
-        parent = next((booking.parent for booking in self.bookings.values()), None)
-        if parent is not None:
-            status = (
-                "FINISHED" if not self.open and not self.outcome.failed else "FAILED" if not self.open else "KILLED"
-            )
-            self.recorder.end(parent, status)
+        if parent:
+            status = "KILLED" if self.open else "FAILED" if self.outcome.failed else "FINISHED"
+            self.recorder.end(next(iter(self.bookings.values())).parent, status)

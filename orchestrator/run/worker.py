@@ -44,6 +44,8 @@ class Order:
     stop: str
     """URL of a file that is there while the sweep shall stop."""
     cpus: int = 1
+    gpus: float = 0.0
+    """What the trial holds of a GPU; without, it trains on the CPU even where there is one."""
     data_workers: int = 0
     checkpoint_seconds: float = 600.0
 
@@ -105,7 +107,15 @@ class _Trial:
             yield self._report("interrupted")
             return
         data = DataSource(**self.order.data)
-        for progress in train(self.config, resume, data=data, data_workers=self.order.data_workers):
+        running = train(
+            self.config,
+            resume,
+            data=data,
+            device="cuda" if self.order.gpus else "cpu",
+            gpus=self.order.gpus,
+            data_workers=self.order.data_workers,
+        )
+        for progress in running:
             stop = self._shall_stop()
             news: tuple[dict[str, Any], ...] = ()
             if progress.fraction >= 1 or progress.evaluation or stop or self._save_is_due():
@@ -130,7 +140,7 @@ class _Trial:
         return None, []
 
     def _shall_stop(self) -> bool:
-        return storage.exists(self.order.stop)
+        return storage.is_asked(self.order.stop)
 
     def _save_is_due(self) -> bool:
         return time.monotonic() - self.last_save > self.order.checkpoint_seconds

@@ -1,4 +1,4 @@
-"""Opens MLflow's database for reading and checks that it is one that the installed MLflow would accept.
+"""Whether a tracker can be used: opens its database for reading, checks its schema, and says what is wrong in a line.
 
 Nothing is created, changed or upgraded, and MLflow itself is not imported.
 """
@@ -6,21 +6,83 @@ Nothing is created, changed or upgraded, and MLflow itself is not imported.
 import importlib.metadata
 import importlib.util
 import re
+import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-from orchestrator.errors import Unreachable
+from orchestrator.errors import OrchestratorError, Unreachable
 from orchestrator.track.database import Database
 
 _PATIENCE_SECONDS = 10
+_HANDSHAKE_SECONDS = 5
+_REFUSALS = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE", "BAD_REQUEST")
 
 
 def is_database(tracking_uri: str) -> bool:
     """Whether the tracking URI is a database that can be read directly."""
     return tracking_uri.startswith(("sqlite:", "postgresql:", "postgresql+", "postgres:"))
+
+
+def sqlite_file(tracking_uri: str) -> Path | None:
+    """The database file of a `sqlite:///relative` or `sqlite:////absolute` URI, None for every other tracker."""
+    parts = urlsplit(tracking_uri)
+    return Path(unquote(parts.path[1:])) if parts.scheme.startswith("sqlite") and len(parts.path) > 1 else None
+
+
+def is_recorded(tracking_uri: str) -> bool:
+    """Whether the tracker holds anything; a server that answers does.
+
+    Raises:
+        Unreachable: it can't be used, which is known within seconds where MlflowClient would try again for minutes.
+    """
+    if not is_database(tracking_uri):
+        require_answer(tracking_uri)
+        return True
+    with open_database(tracking_uri) as database:
+        return database is not None
+
+
+def require_answer(tracking_uri: str) -> None:
+    """Raises Unreachable within seconds where nothing answers at an http address; behind a proxy nobody can tell."""
+    address = urlsplit(tracking_uri)
+    if address.scheme not in ("http", "https") or address.hostname is None:
+        return
+    if address.scheme in getproxies() and not proxy_bypass(address.hostname):
+        return
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        socket.create_connection((address.hostname, port), timeout=_HANDSHAKE_SECONDS).close()
+    except OSError as error:
+        shown = without_password(tracking_uri)
+        raise Unreachable(f"No MLflow server answers at {shown} ({error}). Is it running?") from error
+
+
+@contextmanager
+def explained(tracking_uri: str) -> Iterator[None]:
+    """Raises what MLflow, SQLAlchemy or the network say at length, and have no common base for, as Unreachable."""
+    try:
+        yield
+    except OrchestratorError:
+        raise
+    except Exception as error:
+        raise Unreachable(explain(tracking_uri, error)) from error
+
+
+def explain(tracking_uri: str, error: Exception) -> str:
+    """One line, without passwords, for what MLflow, SQLAlchemy or the network say at length."""
+    if isinstance(error, OrchestratorError):
+        return str(error)
+    verb = "refuses" if is_refusal(error) else "does not answer"
+    return without_password(f"The tracker {tracking_uri} {verb}: {_first_line(error)}")
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether MLflow answered that it can't do this, now or later: the run was deleted, say."""
+    return getattr(error, "error_code", None) in _REFUSALS
 
 
 @contextmanager
@@ -41,8 +103,8 @@ def open_database(tracking_uri: str) -> Iterator[Database | None]:
 
 @contextmanager
 def _sqlite(tracking_uri: str) -> Iterator[Database | None]:
-    path = Path(unquote(urlsplit(tracking_uri).path)[1:])  # sqlite:///relative, sqlite:////absolute
-    if not path.exists():
+    path = sqlite_file(tracking_uri)
+    if path is None or not path.exists():
         yield None
         return
     try:
@@ -89,7 +151,8 @@ def without_password(tracking_uri: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    message = getattr(error, "message", error)  # MLflow's own text leads with the code, which says nothing
+    return (str(message).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _has_tables(database: Database) -> bool:

@@ -4,17 +4,19 @@ Reads MLflow only, through the reader that needs no mlflow, so that `sweep plan`
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.errors import UsageError
 from orchestrator.plan.planner import Plan, Trial
 from orchestrator.track.names import Tag
-from orchestrator.track.reader import NoDatabase, find_identities, read_runs
+from orchestrator.track.reader import NoDatabase, find_identities, read_by_id, read_runs
 from orchestrator.track.records import RunRecord
 
 OLDER_CODE = "made by older code"
+SUPERSEDED = "superseded"
+"""Role of a run whose place another one took: the trial left the plan, or its data or code changed."""
 
 
 class State(StrEnum):
@@ -38,90 +40,124 @@ class Entry:
     run: RunRecord | None = None
     """The run that has the result, or that goes on."""
     sweep: str = ""
-    """The other sweep, if the result is reusable."""
+    """The sweep that has the result, if it is reusable."""
     near_miss: str = ""
-    """Why a finished run of the same configuration does not count: what differs."""
-    outdated: tuple[RunRecord, ...] = ()
-    """Runs of the same configuration on other data or by other code; a new run takes their place."""
+    """Why a run of the same configuration does not count: what differs."""
     older_code: bool = False
-    """The result was computed by other code, and the user accepts that."""
+    """The run was made by other code, and the user accepts that."""
 
     @property
     def progress(self) -> float:
         """Share of the trial that is saved."""
-        return float(self.run.tags.get(Tag.PROGRESS, 0.0)) if self.run else 0.0
+        return _progress(self.run) if self.run else 0.0
 
     def __str__(self) -> str:
         if self.state == State.REUSABLE:
             return f"finished in {self.sweep}"
+        older = f", {OLDER_CODE}" if self.older_code else ""
         if self.state == State.UNFINISHED:
-            return f"at {self.progress:.0%}" if self.progress else "new"
-        if self.near_miss:
-            return f"near miss: {self.near_miss}"
-        return f"finished, {OLDER_CODE}" if self.older_code else str(self.state)
+            return f"at {self.progress:.0%}{older}" if self.progress else "new"
+        return f"near miss: {self.near_miss}" if self.near_miss else f"{self.state}{older}"
 
 
-def take_stock(plan: Plan, accept_older_code: bool = False) -> dict[str, Entry]:
-    """Trial id -> what is there for it.
+@dataclass(frozen=True)
+class Stock:
+    """What is there for a plan."""
+
+    entries: Mapping[str, Entry]
+    """Trial id -> what is there for it."""
+    runs: tuple[RunRecord, ...]
+    """Every trial's run of this sweep, in the plan or not; final runs are not among them."""
+
+    @property
+    def by_older_code(self) -> list[Entry]:
+        """What was paid for but was made by other code."""
+        return [entry for entry in self.entries.values() if entry.near_miss == OLDER_CODE]
+
+    @property
+    def is_another_sweep(self) -> bool:
+        """Whether results are on record under this name, and none of them is of a trial in the plan."""
+        there = {run.tags.get(Tag.TRIAL) for run in self.runs if run.role != SUPERSEDED and _progress(run)}
+        return bool(there) and there.isdisjoint(self.entries)
+
+
+def take_stock(plan: Plan, accept_older_code: bool = False) -> Stock:
+    """What is there for each trial of a plan.
 
     Raises:
         Unreachable: the tracker does not answer. A tracker that is not there yet holds nothing.
     """
-    here = _runs_of(plan)
-    elsewhere = _runs_elsewhere(plan)
-    return {trial.id: _entry(trial, plan, here, elsewhere, accept_older_code) for trial in plan.trials}
+    here, elsewhere = _runs_of(plan), _results(plan)
+    entries = {trial.id: _entry(trial, plan, here, elsewhere, accept_older_code) for trial in plan.trials}
+    return Stock(entries, tuple(run for run in here if not is_final(run)))
 
 
-def _runs_of(plan: Plan) -> dict[str, list[RunRecord]]:
-    """Trial id -> its runs in this sweep, however they ended."""
+def is_final(run: RunRecord) -> bool:
+    """Whether the run is a promotion's; its role tells until it is superseded."""
+    return Tag.PROMOTED_FROM in run.tags
+
+
+def original(run: RunRecord, tracking: str) -> RunRecord:
+    """The run that computed this one's result: itself, unless it repeats another sweep's."""
+    if Tag.REUSED_FROM not in run.tags:
+        return run
+    found = read_by_id(tracking, [run.tags[Tag.REUSED_FROM].split(" ")[-1]])
+    return found[0] if found else run
+
+
+def _runs_of(plan: Plan) -> tuple[RunRecord, ...]:
+    """The runs of this sweep, however they ended."""
     try:
-        children = read_runs(plan.site.tracking, plan.sweep.name).children
+        return read_runs(plan.site.tracking, plan.sweep.name).children
     except (NoDatabase, UsageError):
-        return {}
-    runs: dict[str, list[RunRecord]] = {}
-    for run in children:
-        runs.setdefault(run.tags.get(Tag.TRIAL, ""), []).append(run)
-    return runs
+        return ()
 
 
-def _runs_elsewhere(plan: Plan) -> Mapping[str, RunRecord]:
-    """Identity -> a finished run of another sweep."""
-    identities = [trial.identity for trial in plan.trials if trial.identity]
+def _results(plan: Plan) -> list[RunRecord]:
+    """Finished runs of any sweep with the identity of a planned trial."""
     try:
-        found = find_identities(plan.site.tracking, identities)
+        found = find_identities(plan.site.tracking, [trial.identity for trial in plan.trials if trial.identity])
     except NoDatabase:
-        return {}
-    return {
-        run.tags[Tag.IDENTITY]: run
-        for run in found
-        if run.status == "FINISHED" and run.tags.get(Tag.NAME) != plan.sweep.name and Tag.REUSED_FROM not in run.tags
-    }
+        return []
+    return [run for run in found if run.status == "FINISHED" and Tag.REUSED_FROM not in run.tags]
 
 
 def _entry(
-    trial: Trial,
-    plan: Plan,
-    here: Mapping[str, list[RunRecord]],
-    elsewhere: Mapping[str, RunRecord],
-    accept_older_code: bool,
+    trial: Trial, plan: Plan, here: Sequence[RunRecord], results: Sequence[RunRecord], accept_older_code: bool
 ) -> Entry:
-    runs = [run for run in here.get(trial.id, []) if run.role != "superseded"]
+    final = trial.role == "final"
+    runs = [run for run in here if run.tags.get(Tag.TRIAL) == trial.id and is_final(run) == final]
     same = [run for run in runs if run.tags.get(Tag.IDENTITY) == trial.identity]
-    if same:
-        best = max(same, key=lambda run: (run.status == "FINISHED", float(run.tags.get(Tag.PROGRESS, 0))))
-        return Entry(State.FINISHED if best.status == "FINISHED" else State.UNFINISHED, best)
-    outdated = tuple(runs)
-    if trial.identity is not None and trial.identity in elsewhere:
-        run = elsewhere[trial.identity]
-        return Entry(State.REUSABLE, run, sweep=run.tags[Tag.NAME], outdated=outdated)
-    finished = next((run for run in runs if run.status == "FINISHED"), None)
-    near_miss = difference(finished, trial) if finished else ""
-    if near_miss == OLDER_CODE and accept_older_code:
-        return Entry(State.FINISHED, finished, older_code=True)
-    return Entry(State.NEW, near_miss=near_miss, outdated=outdated)
+    accepted = [run for run in runs if run.tags.get(Tag.OLDER_CODE) == plan.code_digest]
+    if same or accepted:
+        best = max(same or accepted, key=_worth)
+        return Entry(_state(best), best, older_code=not same)
+    for run in results:
+        if run.tags.get(Tag.IDENTITY) == trial.identity:
+            return Entry(State.REUSABLE, run, sweep=run.tags[Tag.NAME])
+    begun = [run for run in runs if run.role != SUPERSEDED and _progress(run)]
+    if not begun:
+        return Entry(State.NEW)
+    best = max(begun, key=_worth)
+    differs = _difference(best, trial)
+    if differs == OLDER_CODE and accept_older_code:
+        return Entry(_state(best), best, older_code=True)
+    return Entry(State.NEW, near_miss=differs)
 
 
-def difference(run: RunRecord, trial: Trial) -> str:
-    """What sets a finished run of an equal config apart from the planned trial."""
+def _state(run: RunRecord) -> State:
+    return State.FINISHED if run.status == "FINISHED" else State.UNFINISHED
+
+
+def _worth(run: RunRecord) -> tuple[bool, float]:
+    return run.status == "FINISHED", _progress(run)
+
+
+def _progress(run: RunRecord) -> float:
+    return float(run.tags.get(Tag.PROGRESS) or 0.0)
+
+
+def _difference(run: RunRecord, trial: Trial) -> str:
+    """What sets a run of an equal config apart from the planned trial."""
     data = json.loads(run.tags.get(Tag.COMPARABLE) or "{}").get("data")
     return OLDER_CODE if data == trial.data_digest else f"data digest {str(data)[:8]}"

@@ -22,9 +22,12 @@ def config_of(run: RunRecord) -> RunConfig:
         UsageError: the run's params are no config of this version of the code.
     """
     try:
-        return parse(_nested(run.params))
+        config = parse(_nested(run.params))
     except ConfigError as error:
         raise UsageError(f"run {run.run_id} holds a config of another version of the code: {error}") from None
+    if missing := to_params(config).keys() - run.params.keys():  # defaults are not what it was made with
+        raise UsageError(f"run {run.run_id} does not say its whole config: {', '.join(sorted(missing)[:5])} missing")
+    return config
 
 
 def _nested(params: Mapping[str, str]) -> dict[str, Any]:

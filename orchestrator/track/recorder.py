@@ -1,13 +1,17 @@
 """The only writer of MLflow runs. Runs on: the driver.
 
 Everything of a run is collected and written in batches, at most every second: metrics, tags and state together. What
-MLflow can't take now is kept and tried again, so a tracker that is away for a while costs nothing. Metrics carry the
-time stamps of the checkpointed history, so a replay writes rows that are there already.
+MLflow can't take now is kept and tried again, less and less often, so a tracker that is away for a while costs nothing;
+what it refuses, as for a run that somebody deleted, is dropped. Metrics carry the time stamps of the checkpointed
+history, so a replay writes rows that are there already.
 """
 
+import logging
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,11 +21,23 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, Run, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 
-from orchestrator.errors import Unreachable
+from orchestrator.errors import Unreachable, UsageError
+from orchestrator.track.connection import (
+    explain,
+    explained,
+    is_recorded,
+    is_refusal,
+    require_answer,
+    sqlite_file,
+    without_password,
+)
 from orchestrator.track.names import Tag
 
 _FLUSH_SECONDS = 1.0
-_TRIES_AT_CLOSE = 6
+_LONGEST_PAUSE_SECONDS = 30.0
+_CLOSE_SECONDS = 30.0
+_FAIL_FAST = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+"""The driver waits for every request, and the recorder tries again anyway; MLflow's own 7 retries take minutes."""
 
 
 @dataclass
@@ -30,6 +46,7 @@ class _Unwritten:
 
     metrics: list[Metric] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
     status: str | None = None
 
 
@@ -45,37 +62,50 @@ class Recorder:
     """Writes the runs of one sweep.
 
     Raises:
-        Unreachable: on opening and closing, when the tracker does not answer; in between, it waits for it.
+        Unreachable: the tracker does not answer. Only opening, booking (`open_parent`, `schedule`, `copy_metrics`) and
+            closing raise it; everything else keeps what it has to write, and `trouble` says so.
+        UsageError: on opening, when the sweep's runs lie on another storage.
     """
 
     def __init__(self, tracking: str, sweep: str, artifact_location: str) -> None:
         self.tracking = tracking
         self._unwritten: dict[str, _Unwritten] = {}
-        self._last_flush = 0.0
-        self._trouble: str | None = None
-        _prepare_sqlite(tracking)
-        try:
+        self._refused: dict[str, str] = {}
+        self._away: str | None = None
+        self._pause, self._next_flush = _FLUSH_SECONDS, 0.0
+        for name, value in _FAIL_FAST.items():
+            os.environ.setdefault(name, value)
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # logs a stack trace per failed write
+        with explained(tracking):
+            is_recorded(tracking)
+            _prepare_sqlite(tracking)
             self._client = MlflowClient(tracking)
             self.experiment = self._open_experiment(sweep, artifact_location)
-        except Exception as error:  # SQLAlchemy's, MLflow's and the network's have no common base
-            raise Unreachable(_explained(tracking, error)) from error
 
     def open_parent(self, tags: Mapping[str, str]) -> str:
         """The sweep's parent run, made if need be."""
-        parent = self._find(f"tags.`{Tag.ROLE}` = 'sweep'")
-        if parent is None:
-            parent = self._client.create_run(self.experiment.experiment_id, run_name=tags[Tag.NAME])
+        with explained(self.tracking):
+            parent = self._find(f"tags.`{Tag.ROLE}` = 'sweep'")
+            if parent is None:
+                parent = self._client.create_run(self.experiment.experiment_id, run_name=tags.get(Tag.NAME))
         self._note(parent.info.run_id, tags, "RUNNING")
         self.flush()
         return str(parent.info.run_id)
 
     def schedule(self, parent: str, name: str, tags: Mapping[str, str], params: Mapping[str, str]) -> RunPlace:
         """A run for a trial that waits, made ahead of need so that the UI shows the whole plan."""
-        run = self._client.create_run(self.experiment.experiment_id, run_name=name, tags={Tag.PARENT: parent, **tags})
-        run_id = run.info.run_id
-        self._client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
-        self._client.update_run(run_id, status="SCHEDULED")
+        with explained(self.tracking):
+            tags = {Tag.PARENT: parent, **tags}
+            run = self._client.create_run(self.experiment.experiment_id, run_name=name, tags=tags)
+            run_id = run.info.run_id
+            self._client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
+            self._client.update_run(run_id, status="SCHEDULED")
         return RunPlace(run_id, str(run.info.artifact_uri))
+
+    def describe(self, run_id: str, tags: Mapping[str, str], params: Mapping[str, str]) -> None:
+        """Says again what a run is: tags may have changed, and a driver that died may not have come to its params."""
+        self._note(run_id, tags)
+        self._unwritten[run_id].params = dict(params)
 
     def wait(self, run_id: str) -> None:
         """An earlier attempt's run waits for the next one."""
@@ -98,8 +128,9 @@ class Recorder:
     def copy_metrics(self, source: str, target: str) -> None:
         """Gives a run every metric that another one has, with its history."""
         waiting = self._unwritten.setdefault(target, _Unwritten())
-        for key in self._client.get_run(source).data.metrics:
-            waiting.metrics += self._client.get_metric_history(source, key)
+        with explained(self.tracking):
+            for key in self._client.get_run(source).data.metrics:
+                waiting.metrics += self._client.get_metric_history(source, key)
 
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Sets tags of a run."""
@@ -112,56 +143,75 @@ class Recorder:
 
     @property
     def trouble(self) -> str | None:
-        """Why the last write failed; None when all is well."""
-        return self._trouble
+        """Why the last write failed, or which runs MLflow refuses; None when all is well."""
+        refused = (f"run {run_id} is not recorded: {reason}" for run_id, reason in self._refused.items())
+        return self._away or "\n".join(refused) or None
 
     def flush_if_due(self) -> None:
-        """Writes what waits if the last write is a second ago."""
-        if time.monotonic() - self._last_flush > _FLUSH_SECONDS:
+        """Writes what waits if the last write is a second ago; longer while the tracker is away."""
+        if time.monotonic() >= self._next_flush:
             self.flush()
 
     def flush(self) -> bool:
-        """Writes what waits; what can't be written is kept. Whether all was written."""
-        self._trouble = None
-        for run_id in list(self._unwritten):
-            try:
-                self._write(run_id, self._unwritten[run_id])
-            except Exception as error:
-                self._trouble = _explained(self.tracking, error)
-                break
-            del self._unwritten[run_id]
-        self._last_flush = time.monotonic()
-        return self._trouble is None
+        """Writes what waits; what can't be written now is kept. Whether nothing waits any more."""
+        try:
+            require_answer(self.tracking)
+            for run_id in list(self._unwritten):
+                self._write_or_drop(run_id, self._unwritten[run_id])
+                del self._unwritten[run_id]
+            self._away, self._pause = None, _FLUSH_SECONDS
+        except Exception as error:  # SQLAlchemy's, MLflow's and the network's have no common base
+            self._away, self._pause = explain(self.tracking, error), min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
+        self._next_flush = time.monotonic() + self._pause
+        return self._away is None
 
-    def close(self) -> None:
-        """Writes all that waits, trying for half a minute.
+    def close(self, patience: float = _CLOSE_SECONDS) -> None:
+        """Writes all that waits, trying for so many seconds.
 
         Raises:
             Unreachable: something could not be written; it is on storage, and the next `sweep run` writes it.
         """
-        for attempt in range(_TRIES_AT_CLOSE):
-            if self.flush():
-                _analyze_sqlite(self.tracking)
-                return
-            time.sleep(min(2.0**attempt, 10))
-        raise Unreachable(
-            f"{self._trouble}\nNothing is lost: results are on storage, and the same command records them."
-        )
+        given_up = time.monotonic() + patience
+        while not self.flush():
+            if time.monotonic() >= given_up:
+                raise Unreachable(
+                    f"{self._away}\nNothing is lost: results are on storage, and the same command records them."
+                )
+            time.sleep(max(0.0, min(2.0, given_up - time.monotonic())))
+        _analyze_sqlite(self.tracking)
 
     def _note(self, run_id: str, tags: Mapping[str, str], status: str | None = None) -> None:
         waiting = self._unwritten.setdefault(run_id, _Unwritten())
         waiting.tags |= dict(tags)
         waiting.status = status or waiting.status
 
+    def _write_or_drop(self, run_id: str, waiting: _Unwritten) -> None:
+        """One run that MLflow refuses must not keep it from the record of all others."""
+        try:
+            self._write(run_id, waiting)
+            self._refused.pop(run_id, None)
+        except MlflowException as error:
+            if not is_refusal(error):
+                raise
+            self._refused[run_id] = explain(self.tracking, error)
+
     def _write(self, run_id: str, waiting: _Unwritten) -> None:
         tags = [RunTag(str(key), value) for key, value in waiting.tags.items()]
         self._client.log_batch(run_id, metrics=waiting.metrics, tags=tags, synchronous=True)
+        if waiting.params:
+            self._add_params(run_id, waiting.params)
         if waiting.status is None:
             return
         if RunStatus.is_terminated(RunStatus.from_string(waiting.status)):
             self._client.set_terminated(run_id, waiting.status)
         else:
             self._client.update_run(run_id, status=waiting.status)
+
+    def _add_params(self, run_id: str, params: Mapping[str, str]) -> None:
+        """Those that the run lacks: MLflow refuses to change one, as when it goes on with another `speed` setting."""
+        there = self._client.get_run(run_id).data.params
+        missing = [Param(key, value) for key, value in params.items() if key not in there]
+        self._client.log_batch(run_id, params=missing, synchronous=True)
 
     def _find(self, condition: str) -> Run | None:
         found: Sequence[Run] = self._client.search_runs([self.experiment.experiment_id], condition, max_results=1)
@@ -171,28 +221,22 @@ class Recorder:
         experiment = self._client.get_experiment_by_name(sweep)
         if experiment is None:
             return self._client.get_experiment(self._client.create_experiment(sweep, artifact_location))
+        if _folder(experiment.artifact_location) != _folder(artifact_location):
+            raise UsageError(
+                f"sweep {sweep} has its runs at {experiment.artifact_location}, and the site says {artifact_location}. "
+                "Use the storage that it has, or give the sweep another name"
+            )
         if experiment.lifecycle_stage == "deleted":
             self._client.restore_experiment(experiment.experiment_id)
         return experiment
 
 
-def _explained(tracking: str, error: Exception) -> str:
-    """One line for what MLflow, SQLAlchemy or the network say at length."""
-    shown = urlsplit(tracking)
-    place = tracking if not shown.password else tracking.replace(f":{shown.password}@", ":***@")
-    message = str(error.message if isinstance(error, MlflowException) else error).strip()
-    if "out-of-date database schema" in message:
-        return (
-            f"The MLflow database {place} is from another version of MLflow. "
-            f"Back it up, then run: mlflow db upgrade {place}"
-        )
-    return f"The tracker {place} does not answer: {message.splitlines()[0] if message else type(error).__name__}"
-
-
-def sqlite_file(tracking: str) -> Path | None:
-    """The database file of a `sqlite:///` URI, None for other trackers."""
-    parts = urlsplit(tracking)
-    return Path(unquote(parts.path[1:])) if parts.scheme.startswith("sqlite") and len(parts.path) > 1 else None
+def _folder(location: str) -> str:
+    """One text for every way to write the same folder."""
+    parts = urlsplit(location)
+    if parts.scheme not in ("", "file"):
+        return location.rstrip("/")
+    return str(Path(unquote(parts.path) if parts.scheme else location).resolve())
 
 
 def _prepare_sqlite(tracking: str) -> None:
@@ -202,11 +246,10 @@ def _prepare_sqlite(tracking: str) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with sqlite3.connect(path) as database:
+        with closing(sqlite3.connect(path)) as database:
             database.execute("PRAGMA journal_mode=WAL")
-        database.close()
     except (OSError, sqlite3.Error) as error:
-        raise Unreachable(f"The tracker {tracking} can't be opened: {error}") from None
+        raise Unreachable(f"The tracker {without_password(tracking)} can't be opened: {error}") from None
 
 
 def _analyze_sqlite(tracking: str) -> None:
@@ -214,7 +257,6 @@ def _analyze_sqlite(tracking: str) -> None:
     path = sqlite_file(tracking)
     if path is None:
         return
-    with sqlite3.connect(path, timeout=20) as database:
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=20)) as database, database:
         database.execute("PRAGMA analysis_limit=400")
         database.execute("ANALYZE")
-    database.close()

@@ -1,14 +1,12 @@
 """Reads runs through MlflowClient: for tracking servers and every backend that can't be read directly."""
 
 import math
-import socket
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from orchestrator.errors import Unreachable
-from orchestrator.track.connection import without_password
+from orchestrator.track.connection import explain, require_answer
 from orchestrator.track.database import number
 from orchestrator.track.names import Tag
 from orchestrator.track.records import RunRecord, SweepRuns, SweepSummary, gather, summarise
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-_PATIENCE_SECONDS = 5
 _PAGE = 1000
 _CHUNK = 100
 """Run ids in one request."""
@@ -83,27 +80,14 @@ def open_server(tracking_uri: str) -> Iterator[Server]:
     Raises:
         Unreachable: nothing answers there, or it answers with an error.
     """
-    shown = without_password(tracking_uri)
-    _check_answers(tracking_uri, shown)
+    require_answer(tracking_uri)
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     try:
         yield Server(tracking_uri, MlflowClient(tracking_uri))
     except MlflowException as error:
-        raise Unreachable(f"MLflow at {shown} can't be read: {str(error).splitlines()[0]}") from error
-
-
-def _check_answers(tracking_uri: str, shown: str) -> None:
-    """Fails within seconds where MlflowClient would try again for minutes."""
-    address = urlsplit(tracking_uri)
-    if address.scheme not in ("http", "https") or address.hostname is None:
-        return
-    port = address.port or (443 if address.scheme == "https" else 80)
-    try:
-        socket.create_connection((address.hostname, port), timeout=_PATIENCE_SECONDS).close()
-    except OSError as error:
-        raise Unreachable(f"No MLflow server answers at {shown} ({error}). Is it running?") from error
+        raise Unreachable(explain(tracking_uri, error)) from error
 
 
 def _pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:

@@ -92,6 +92,14 @@ def exists(url: str) -> bool:
         raise Unreachable(f"{url} can't be reached: {error}") from error
 
 
+def is_asked(url: str) -> bool:
+    """Whether a file that asks for something is there; storage that is away for a moment asks for nothing."""
+    try:
+        return exists(url)
+    except Unreachable:
+        return False
+
+
 def remove(url: str) -> None:
     """Removes a file; none is fine."""
     fs, path = filesystem(url)
