@@ -11,11 +11,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from orchestrator.errors import OrchestratorError, Unreachable
 from orchestrator.track.database import Database
+from orchestrator.track.sqlite import sqlite_file
 
 _PATIENCE_SECONDS = 10
 _HANDSHAKE_SECONDS = 5
@@ -25,12 +26,6 @@ _REFUSALS = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STAT
 def is_database(tracking_uri: str) -> bool:
     """Whether the tracking URI is a database that can be read directly."""
     return tracking_uri.startswith(("sqlite:", "postgresql:", "postgresql+", "postgres:"))
-
-
-def sqlite_file(tracking_uri: str) -> Path | None:
-    """The database file of a `sqlite:///relative` or `sqlite:////absolute` URI, None for every other tracker."""
-    parts = urlsplit(tracking_uri)
-    return Path(unquote(parts.path[1:])) if parts.scheme.startswith("sqlite") and len(parts.path) > 1 else None
 
 
 def is_recorded(tracking_uri: str) -> bool:

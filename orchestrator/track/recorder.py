@@ -7,37 +7,25 @@ history, so a replay writes rows that are there already.
 """
 
 import logging
-import os
-import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, Run, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 
 from orchestrator.errors import Unreachable, UsageError
-from orchestrator.track.connection import (
-    explain,
-    explained,
-    is_recorded,
-    is_refusal,
-    require_answer,
-    sqlite_file,
-    without_password,
-)
+from orchestrator.track.connection import explain, explained, is_recorded, is_refusal, require_answer
 from orchestrator.track.names import Tag
+from orchestrator.track.server import make_client
+from orchestrator.track.sqlite import analyze_sqlite, prepare_sqlite
 
 _FLUSH_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _CLOSE_SECONDS = 30.0
-_FAIL_FAST = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-"""The driver waits for every request, and the recorder tries again anyway; MLflow's own 7 retries take minutes."""
 
 
 @dataclass
@@ -73,13 +61,11 @@ class Recorder:
         self._refused: dict[str, str] = {}
         self._away: str | None = None
         self._pause, self._next_flush = _FLUSH_SECONDS, 0.0
-        for name, value in _FAIL_FAST.items():
-            os.environ.setdefault(name, value)
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # logs a stack trace per failed write
         with explained(tracking):
             is_recorded(tracking)
-            _prepare_sqlite(tracking)
-            self._client = MlflowClient(tracking)
+            prepare_sqlite(tracking)
+            self._client = make_client(tracking)
             self.experiment = self._open_experiment(sweep, artifact_location)
 
     def open_parent(self, tags: Mapping[str, str]) -> str:
@@ -87,7 +73,7 @@ class Recorder:
         with explained(self.tracking):
             parent = self._find(f"tags.`{Tag.ROLE}` = 'sweep'")
             if parent is None:
-                parent = self._client.create_run(self.experiment.experiment_id, run_name=tags.get(Tag.NAME))
+                parent = self._client.create_run(self.experiment.experiment_id, run_name=self.experiment.name)
         self._note(parent.info.run_id, tags, "RUNNING")
         self.flush()
         return str(parent.info.run_id)
@@ -178,7 +164,7 @@ class Recorder:
                     f"{self._away}\nNothing is lost: results are on storage, and the same command records them."
                 )
             time.sleep(max(0.0, min(2.0, given_up - time.monotonic())))
-        _analyze_sqlite(self.tracking)
+        analyze_sqlite(self.tracking)
 
     def _note(self, run_id: str, tags: Mapping[str, str], status: str | None = None) -> None:
         waiting = self._unwritten.setdefault(run_id, _Unwritten())
@@ -208,7 +194,7 @@ class Recorder:
             self._client.update_run(run_id, status=waiting.status)
 
     def _add_params(self, run_id: str, params: Mapping[str, str]) -> None:
-        """Those that the run lacks: MLflow refuses to change one, as when it goes on with another `speed` setting."""
+        """Those that the run lacks: MLflow refuses to change one, as when it goes on with another setting for speed."""
         there = self._client.get_run(run_id).data.params
         missing = [Param(key, value) for key, value in params.items() if key not in there]
         self._client.log_batch(run_id, params=missing, synchronous=True)
@@ -237,26 +223,3 @@ def _folder(location: str) -> str:
     if parts.scheme not in ("", "file"):
         return location.rstrip("/")
     return str(Path(unquote(parts.path) if parts.scheme else location).resolve())
-
-
-def _prepare_sqlite(tracking: str) -> None:
-    """Readers (the board, the UI) and the writer work side by side only with a write-ahead log."""
-    path = sqlite_file(tracking)
-    if path is None:
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(path)) as database:
-            database.execute("PRAGMA journal_mode=WAL")
-    except (OSError, sqlite3.Error) as error:
-        raise Unreachable(f"The tracker {without_password(tracking)} can't be opened: {error}") from None
-
-
-def _analyze_sqlite(tracking: str) -> None:
-    """MLflow never runs ANALYZE, and without it a sorted query takes minutes (105 s -> 0.3 s on 10,000 runs)."""
-    path = sqlite_file(tracking)
-    if path is None:
-        return
-    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=20)) as database, database:
-        database.execute("PRAGMA analysis_limit=400")
-        database.execute("ANALYZE")

@@ -1,6 +1,7 @@
 """Reads runs through MlflowClient: for tracking servers and every backend that can't be read directly."""
 
 import math
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+_FAIL_FAST = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+"""MLflow's own 7 retries keep who asks waiting for minutes; the recorder tries again by itself."""
 _PAGE = 1000
 _CHUNK = 100
 """Run ids in one request."""
@@ -73,6 +76,15 @@ class Server:
         return [_record(run) for run in runs]
 
 
+def make_client(tracking_uri: str) -> "MlflowClient":
+    """MLflow's client, giving up on a server after seconds unless the user's environment says otherwise."""
+    for name, value in _FAIL_FAST.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri)
+
+
 @contextmanager
 def open_server(tracking_uri: str) -> Iterator[Server]:
     """A client of the tracking server.
@@ -81,11 +93,10 @@ def open_server(tracking_uri: str) -> Iterator[Server]:
         Unreachable: nothing answers there, or it answers with an error.
     """
     require_answer(tracking_uri)
-    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     try:
-        yield Server(tracking_uri, MlflowClient(tracking_uri))
+        yield Server(tracking_uri, make_client(tracking_uri))
     except MlflowException as error:
         raise Unreachable(explain(tracking_uri, error)) from error
 
