@@ -20,6 +20,7 @@ from orchestrator.plan.spec import Limits, Score, Sweep
 from orchestrator.plan.vary import Listed
 from orchestrator.rank.board import Board, board
 from orchestrator.rank.rows import Row
+from orchestrator.rank.wording import score_format
 from orchestrator.run.display import Silent
 from orchestrator.run.driver import run_plan
 from orchestrator.track import checkpoints, storage
@@ -50,11 +51,11 @@ class Proposal:
         config = self.plan.trials[0].config
         length = f"{config.train.steps} steps" if config.train.steps else f"{config.train.epochs:g} epochs"
         seeds = len(self.plan.trials)
-        standing = f"beats champion v{self.champion.number} ({self.champion.score:.4g})" if self.champion else "ends"
+        standing = f" if it beats champion v{self.champion.number}" if self.champion else ""
         return (
             f"{self.reason}\n"
             f"Final run: {length}, {seeds} seed{'s' if seeds > 1 else ''}. Then a new version of {self.model}, "
-            f"and alias {CHAMPION} if it {standing}."
+            f"and alias {CHAMPION}{standing}."
         )
 
 
@@ -71,6 +72,7 @@ class Promotion:
     model: str
     version: str
     source: str
+    metric: str
     score: float
     champion: bool
     """Whether the version has the alias now."""
@@ -133,7 +135,8 @@ def champion_config(model: str, site: Site) -> RunConfig:
 def print_promotion(promotion: Promotion) -> None:
     """What came of it, and how to look at it."""
     crowned = f"; alias {CHAMPION} moved to it" if promotion.champion else f"; {CHAMPION} stays v{promotion.former}"
-    print(f"{promotion.configuration}: final score {promotion.score:.4g}, run {promotion.run_id}")
+    score = score_format(promotion.metric, []).value(promotion.score)
+    print(f"{promotion.configuration}: {promotion.metric} {score} after the final run ({promotion.run_id})")
     print(f"Registered {promotion.model} v{promotion.version}{crowned}.")
     print(f"Checkpoint: {promotion.source}")
 
@@ -235,6 +238,7 @@ def _register(proposal: Proposal, winner: Row, registry: Registry, site: Site) -
         model=proposal.model,
         version=version.number,
         source=source,
+        metric=score.metric,
         score=value,
         champion=crowned or (champion is not None and champion.number == version.number),
         former=champion.number if champion else None,

@@ -115,3 +115,28 @@ def test_an_equal_trial_of_another_sweep_is_not_paid_for_twice(workplace: Workpl
     rows = {row["configuration"]: row for row in workplace.json("board", "second")["rows"]}
     first_rows = {row["configuration"]: row for row in workplace.json("board", "first")["rows"]}
     assert rows["baseline"]["scores"] == first_rows["baseline"]["scores"]
+
+
+def test_an_edited_file_drops_trials_from_the_board_and_gives_them_back(workplace: Workplace) -> None:
+    file = workplace.write_sweep("edited", {"train.video_dropout": [0.0, 0.3]})
+    assert workplace.sweep("run", file).returncode == 0
+    workplace.write_sweep("edited", {"train.video_dropout": [0.3, 0.5]})
+    assert "1 trials finished, 1 were there already" in workplace.sweep("run", file).stdout
+    shown = [row["configuration"] for row in workplace.json("board", "edited")["rows"]]
+    assert sorted(shown) == ["baseline", "train.video_dropout=0.5"]
+    workplace.write_sweep("edited", {"train.video_dropout": [0.0, 0.3]})
+    assert "0 trials finished, 2 were there already" in workplace.sweep("run", file).stdout
+    shown = [row["configuration"] for row in workplace.json("board", "edited")["rows"]]
+    assert sorted(shown) == ["baseline", "train.video_dropout=0.0"]
+
+    workplace.write_sweep("edited", {"train.video_dropout": [0.0, 0.3]}, **{"train.epochs": 5.0})
+    refused = workplace.sweep("run", file)
+    assert refused.returncode == 2 and "none of its trials" in refused.stderr
+
+
+def test_what_is_planned_but_not_run_yet_is_refused(workplace: Workplace) -> None:
+    file = workplace.write_sweep("early", {"train.video_dropout": [0.0, 0.3]})
+    with (workplace.folder / file).open("a") as text:
+        text.write("stop_early: {rule: asha}\n")
+    refused = workplace.sweep("run", file)
+    assert refused.returncode == 2 and "stop_early" in refused.stderr
