@@ -93,7 +93,7 @@ def run_plan(
     display = display or Silent()
     paths = SweepPaths(plan.site.storage, plan.sweep.name)
     storage.check_writable(paths.root)
-    with Lease(paths):
+    with Lease(paths) as lease:
         recorder = Recorder(plan.site.tracking, plan.sweep.name, paths.root)
         stock = ledger.take_stock(plan, accept_older_code=older_code == "keep")
         if older_code == "ask":
@@ -108,7 +108,7 @@ def run_plan(
         if lineage is None:  # a final run is not the sweep's plan
             runs = {booking.trial.id: booking.run_id for booking in bookings}
             storage.write_text(paths.plan, json.dumps(plan.freeze() | {"final": plan.sweep.final, "runs": runs}))
-        session = _Session(plan, recorder, paths, display, bookings)
+        session = _Session(plan, recorder, paths, display, bookings, lease)
         try:
             session.run()
         finally:
@@ -142,9 +142,16 @@ class _Session:
     """One run of the driver: what is asked of Tune, and what becomes of its reports."""
 
     def __init__(
-        self, plan: Plan, recorder: Recorder, paths: SweepPaths, display: Silent, bookings: Sequence[Booking]
+        self,
+        plan: Plan,
+        recorder: Recorder,
+        paths: SweepPaths,
+        display: Silent,
+        bookings: Sequence[Booking],
+        lease: Lease,
     ) -> None:
         self.plan, self.recorder, self.paths, self.display = plan, recorder, paths, display
+        self._lease = lease
         self.bookings = {booking.trial.id: booking for booking in bookings}
         self.todo = [booking for booking in bookings if not booking.finished]
         self.open = {booking.trial.id for booking in self.todo}
@@ -194,7 +201,8 @@ class _Session:
     def shall_stop(self) -> bool:
         """Whether somebody asked the sweep to stop, here or with `sweep stop`; asks storage once a second."""
         if not self._stop_seen and time.monotonic() - self._looked > 1:
-            self._stop_seen, self._looked = storage.is_asked(self.paths.stop), time.monotonic()
+            self._stop_seen = self._lease.lost or storage.is_asked(self.paths.stop)
+            self._looked = time.monotonic()
         return self._stop_seen
 
     def _on_interrupt(self) -> None:
