@@ -248,6 +248,7 @@ def _register(proposal: Proposal, winner: Row, registry: Registry, site: Site) -
 
 def _beats(value: float, comparable: str, champion: Version, score: Score) -> bool:
     """Whether a score is better than the champion's, by the same metric on the same data."""
-    if champion.tags.get("metric") != score.metric or champion.tags.get("comparable") != comparable:
+    same = champion.tags.get("metric") == score.metric and champion.tags.get("comparable") == comparable
+    if champion.score is None or not same:
         return False
     return value > champion.score if score.goal == "maximize" else value < champion.score
