@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,50 @@ def test_a_stop_asked_of_an_earlier_driver_does_not_stop_the_next(paths: SweepPa
     with Lease(paths):
         assert not storage.exists(paths.stop)
         assert json.loads(storage.read_text(paths.driver) or "")["pid"] == os.getpid()
+
+
+def test_a_process_with_the_number_of_a_driver_that_died_blocks_nobody(paths: SweepPaths) -> None:
+    write_lease(paths, socket.gethostname(), os.getppid(), age=3600)
+    with Lease(paths):
+        pass
+    write_lease(paths, socket.gethostname(), os.getpid())
+    with Lease(paths):
+        pass
+
+
+def test_a_second_driver_in_the_same_process_is_refused(paths: SweepPaths) -> None:
+    with Lease(paths), pytest.raises(UsageError, match=f"process {os.getpid()}"), Lease(paths):
+        pass
+    assert holder(paths) is None
+
+
+def test_a_driver_that_lost_its_lease_sees_it_and_leaves_the_other_s_alone(
+    paths: SweepPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.run.lease._RENEW_SECONDS", 0.01)
+    with Lease(paths) as ours:
+        assert not ours.lost
+        write_lease(paths, "another-host", 1)
+        storage.write_text(paths.stop, "{}")
+        theirs = storage.read_text(paths.driver)
+        wait_until(lambda: ours.lost)
+    assert storage.read_text(paths.driver) == theirs
+    assert storage.exists(paths.stop)
+
+
+def test_a_lease_is_renewed_also_when_its_file_was_removed(paths: SweepPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.run.lease._RENEW_SECONDS", 0.01)
+    with Lease(paths) as ours:
+        storage.remove(paths.driver)
+        wait_until(lambda: holder(paths) is not None)
+        first = storage.read_json(paths.driver)["time"]
+        wait_until(lambda: storage.read_json(paths.driver)["time"] > first)
+        assert not ours.lost
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        time.sleep(0.01)
+    pytest.fail("it did not come")

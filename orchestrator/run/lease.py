@@ -2,9 +2,11 @@
 
 import json
 import os
+import secrets
 import socket
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -15,19 +17,23 @@ from orchestrator.track.paths import SweepPaths
 _RENEW_SECONDS = 10.0
 _EXPIRES_SECONDS = 60.0
 
+_held_here: set[str] = set()
+"""Tokens of the leases that this process holds."""
+
 
 def holder(paths: SweepPaths) -> dict[str, Any] | None:
-    """Who is running the sweep now: `host`, `pid` and `time`; None if nobody is."""
+    """Who is running the sweep now: `host`, `pid`, `time` and `token`; None if nobody is."""
     lease: dict[str, Any] | None = storage.read_json(paths.driver)
-    if lease is None:
+    if lease is None or time.time() - lease["time"] > _EXPIRES_SECONDS:
         return None
-    if lease["host"] == socket.gethostname():
-        return lease if lease["pid"] != os.getpid() and _is_alive(lease["pid"]) else None
-    return lease if time.time() - lease["time"] < _EXPIRES_SECONDS else None
+    return lease if lease["host"] != socket.gethostname() or _lives(lease) else None
 
 
 class Lease:
     """Held while a driver runs a sweep.
+
+    A driver that could not renew it for a minute (its machine slept, storage was away) may find the sweep in another's
+    hands: then it has `lost` the lease, and leaves the other's alone.
 
     Raises:
         UsageError: on entering, when another driver holds it.
@@ -35,8 +41,15 @@ class Lease:
 
     def __init__(self, paths: SweepPaths) -> None:
         self._paths = paths
+        self._token = secrets.token_hex(8)
+        self._lost = False
         self._done = threading.Event()
         self._renewer = threading.Thread(target=self._renew, daemon=True)
+
+    @property
+    def lost(self) -> bool:
+        """Whether another driver has taken over the sweep; seen within ten seconds."""
+        return self._lost
 
     def __enter__(self) -> "Lease":
         other = holder(self._paths)
@@ -47,6 +60,7 @@ class Lease:
             )
         storage.remove(self._paths.stop)
         self._write()
+        _held_here.add(self._token)
         self._renewer.start()
         return self
 
@@ -55,24 +69,35 @@ class Lease:
     ) -> None:
         self._done.set()
         self._renewer.join()
-        storage.remove(self._paths.driver)
-        storage.remove(self._paths.stop)
+        _held_here.discard(self._token)
+        with suppress(Unreachable):  # it expires by itself
+            if self._is_ours():
+                storage.remove(self._paths.driver)
+                storage.remove(self._paths.stop)
 
     def _renew(self) -> None:
-        while not self._done.wait(_RENEW_SECONDS):
-            try:
-                self._write()
-            except Unreachable:
-                continue  # storage that is away for a moment; the lease outlives six of these
+        while not self._lost and not self._done.wait(_RENEW_SECONDS):
+            with suppress(Unreachable):  # storage that is away for a moment; the lease outlives six of these
+                if self._is_ours():
+                    self._write()
+
+    def _is_ours(self) -> bool:
+        """Whether no other driver has written its lease; a file that somebody removed is nobody's, so still ours."""
+        lease = storage.read_json(self._paths.driver)
+        self._lost = self._lost or (lease is not None and lease.get("token") != self._token)
+        return not self._lost
 
     def _write(self) -> None:
-        lease = {"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
+        lease = {"host": socket.gethostname(), "pid": os.getpid(), "time": time.time(), "token": self._token}
         storage.write_text(self._paths.driver, json.dumps(lease))
 
 
-def _is_alive(pid: int) -> bool:
+def _lives(lease: dict[str, Any]) -> bool:
+    """Whether the process of a lease of this host is there; after a crash its number may be ours, or no process's."""
+    if lease["pid"] == os.getpid():
+        return lease.get("token") in _held_here
     try:
-        os.kill(pid, 0)
+        os.kill(lease["pid"], 0)
     except ProcessLookupError:
         return False
     except PermissionError:
