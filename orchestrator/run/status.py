@@ -11,6 +11,7 @@ from orchestrator.errors import UsageError
 from orchestrator.plan.site import Site
 from orchestrator.run.lease import holder
 from orchestrator.track import storage
+from orchestrator.track.ledger import SUPERSEDED, original
 from orchestrator.track.names import Tag
 from orchestrator.track.paths import SweepPaths, TrialPaths
 from orchestrator.track.reader import list_sweeps, read_runs
@@ -74,12 +75,12 @@ def read_status(site: Site, sweep: str | None) -> SweepStatus:
     if dead:
         _bury(site, sweep, dead)
     gone = {run.run_id for run in dead}
-    shown = [run for run in runs.children if run.role != "superseded"]
+    shown = [run for run in runs.children if run.role != SUPERSEDED]
     return SweepStatus(sweep, metric, driver, [_trial(run, metric, run.run_id in gone) for run in shown], [])
 
 
-def print_status(status: SweepStatus) -> None:
-    """As a table."""
+def print_status(status: SweepStatus, site_option: str = "") -> None:
+    """As a table; `site_option` (`--site lab`) belongs to the commands that it proposes."""
     if status.sweep is None:
         _print_sweeps(status.sweeps)
         return
@@ -105,7 +106,7 @@ def print_status(status: SweepStatus) -> None:
         for trial in status.trials
     ]
     print_table(columns, rows)
-    print_next(f"sweep board {status.sweep}")
+    print_next(f"sweep board {status.sweep} {site_option.strip()}".rstrip())
 
 
 def request_stop(site: Site, sweep: str) -> dict[str, Any]:
@@ -123,25 +124,37 @@ def request_stop(site: Site, sweep: str) -> dict[str, Any]:
 
 
 def read_logs(site: Site, trial: str) -> str:
-    """The log of a trial, and its traceback if it failed; `trial` is a unique prefix of its id.
+    """The log of a trial, and its traceback if it failed.
+
+    `trial` is the beginning of its id, or `sweep:trial` where sweeps have trials of the same id. A run that repeats
+    another sweep's result has that one's log.
 
     Raises:
         UsageError: no trial, or more than one, has an id that begins so.
     """
-    runs = {
-        run.tags[Tag.TRIAL]: (each.sweep, run)
-        for each in list_sweeps(site.tracking)
-        for run in read_runs(site.tracking, each.sweep).children
-        if run.tags.get(Tag.TRIAL, "").startswith(trial) and run.role != "superseded"
-    }
+    sweep, colon, prefix = trial.rpartition(":")
+    sweeps = [sweep] if colon else [each.sweep for each in list_sweeps(site.tracking)]
+    found = _runs_of_trial(site.tracking, sweeps, prefix)
+    runs = {run.run_id: run for run in (original(each, site.tracking) for each in found.values())}
     if len(runs) != 1:
-        found = ", ".join(sorted(runs)) or "none"
-        raise UsageError(f"{trial} is not the beginning of one trial's id. Found: {found}. All: sweep status SWEEP")
-    ((sweep, run),) = runs.values()
+        known = ", ".join(sorted(found)) or "none"
+        raise UsageError(f"{trial} is not the beginning of one trial's id. Found: {known}. All: sweep status SWEEP")
+    (run,) = runs.values()
     paths = TrialPaths(run.artifact_uri)
-    heading = f"{run.tags[Tag.TRIAL]}  {sweep}  {run.tags[Tag.CONFIGURATION]}  seed {run.seed}  {run.artifact_uri}"
+    name = "  ".join(run.tags[tag] for tag in (Tag.TRIAL, Tag.NAME, Tag.CONFIGURATION))
+    heading = f"{name}  seed {run.seed}  {run.artifact_uri}"
     parts = [heading, storage.read_text(paths.log) or "Nothing was logged yet.", storage.read_text(paths.error) or ""]
     return "\n".join(part.rstrip() for part in parts if part)
+
+
+def _runs_of_trial(tracking: str, sweeps: list[str], prefix: str) -> dict[str, RunRecord]:
+    """`sweep:trial` -> its newest run, for every trial whose id begins so."""
+    return {
+        f"{sweep}:{run.tags[Tag.TRIAL]}": run
+        for sweep in sweeps
+        for run in read_runs(tracking, sweep, params=False).children
+        if run.tags.get(Tag.TRIAL, "").startswith(prefix) and run.role != SUPERSEDED
+    }
 
 
 def _trial(run: RunRecord, metric: str, died: bool) -> TrialStatus:
