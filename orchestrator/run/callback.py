@@ -24,6 +24,10 @@ class Reports(tune.Callback):
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles what it is given for a restore that nobody asks for."""
+        return {}
+
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
