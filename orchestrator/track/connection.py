@@ -71,6 +71,10 @@ def explain(tracking_uri: str, error: Exception) -> str:
     """One line, without passwords, for what MLflow, SQLAlchemy or the network say at length."""
     if isinstance(error, OrchestratorError):
         return str(error)
+    try:
+        require_answer(tracking_uri)  # says it in fewer words than the network does
+    except Unreachable as away:
+        return str(away)
     verb = "refuses" if is_refusal(error) else "does not answer"
     return without_password(f"The tracker {tracking_uri} {verb}: {_first_line(error)}")
 
