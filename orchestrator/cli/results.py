@@ -122,4 +122,4 @@ def rollback(model: str, site: str | None, number: str | None, as_json: bool) ->
     if as_json:
         print_json({"model": model, "from": old.number, "to": new.number, "source": new.source})
     else:
-        print(f"{model}: champion v{old.number} -> v{new.number} (score {new.score:.4g}), {new.source}")
+        print(f"{model}: champion v{old.number} -> v{new.number} ({new.source})")

@@ -68,7 +68,7 @@ def status(sweep: str | None, site: str | None, as_json: bool) -> None:
     from orchestrator.run.status import print_status, read_status
 
     found = read_status(load_site(site), sweep)
-    print_json(found.to_json()) if as_json else print_status(found)
+    print_json(found.to_json()) if as_json else print_status(found, at(site))
 
 
 @click.command()
@@ -88,7 +88,7 @@ def stop(sweep: str, site: str | None) -> None:
 @click.argument("trial")
 @site_option
 def logs(trial: str, site: str | None) -> None:
-    """Print what the worker of TRIAL did, and its traceback if it failed. A unique prefix of its id is enough."""
+    """Print what the worker of TRIAL did, and its traceback if it failed: a prefix of its id, or SWEEP:PREFIX."""
     from orchestrator.plan.site import load_site
     from orchestrator.run.status import read_logs
 
