@@ -92,9 +92,9 @@ class AudioInput(Section):
     """mel: lowest frequency in Hz."""
     mel_high: Annotated[float, Field(gt=0)] = 7_600.0
     """mel: highest frequency in Hz."""
-    mel_mean: float = -4.0
-    """mel: subtracted from the natural logarithm of the magnitudes. Not in the paper."""
-    mel_std: Annotated[float, Field(gt=0)] = 4.0
+    mel_mean: float = 0.0
+    """mel: subtracted from the logarithm of the magnitudes. Not in the paper; recorded sounds have means around 0."""
+    mel_std: Annotated[float, Field(gt=0)] = 3.0
     """mel: the logarithm less its mean is divided by this. Not in the paper."""
     mel_positions: Literal["1d", "2d"] = "1d"
     """mel: one axis over the flattened spectrogram (Perceiver IO, table 6), or time and frequency."""
