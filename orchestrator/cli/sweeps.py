@@ -134,10 +134,10 @@ def _conclude(outcome: Any, sweep: str, site: str | None, quiet: bool) -> None:
     if outcome.interrupted:
         raise Interrupted(f"Saved. Continue with:  {this_command()}")
     if outcome.failed:
-        lines = "\n".join(f"  {trial}  {error}" for trial, error in outcome.failed.items())
-        raise TrialsFailed(
-            f"{len(outcome.failed)} trials failed:\n{lines}\nTheir tracebacks are on their runs (error.txt)."
-        )
+        lines = [f"  {trial}  {error}" for trial, error in outcome.failed.items()]
+        count = f"{len(lines)} trial{'s' if len(lines) > 1 else ''} failed:"
+        look = f"Their tracebacks:  sweep logs {next(iter(outcome.failed))}{at(site)}"
+        raise TrialsFailed("\n".join([count, *lines, look]))
     if outcome.waiting:
         raise OrchestratorError(
             f"{len(outcome.waiting)} trials never came to their end. Continue with:  {this_command()}"

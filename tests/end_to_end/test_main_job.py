@@ -93,7 +93,7 @@ def test_a_failing_trial_leaves_the_others_running_and_its_traceback_on_its_run(
     file = workplace.write_sweep("failing", {"train.lr": [0.002, 1e37], "train.video_dropout": [0.1, 0.3]})
     done = workplace.sweep("run", file)
     assert done.returncode == 3
-    assert "1 trials failed" in done.stderr and "NumericError" in done.stderr
+    assert "1 trial failed" in done.stderr and "NumericError" in done.stderr
     client = client_of(workplace)
     runs = client.search_runs([client.get_experiment_by_name("failing").experiment_id])
     by_name = {run.data.tags.get(Tag.CONFIGURATION): run for run in runs}
