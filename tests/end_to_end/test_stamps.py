@@ -1,7 +1,8 @@
 """A small audio+video model learns recorded sounds and photographs: subjects that it never met, in 36 evaluation clips.
 
 What chance reaches there: 0.34 +- 0.04 mAP and 0.50 +- 0.07 AUC (mean and deviation of 1,000 random rankings; constant
-scores get 0.28 mAP, since few positives make a random order look better than none).
+scores get 0.28 mAP, since few positives make a random order look better than none). Three seeds of this model end at
+0.48 to 0.52 mAP and 0.69 to 0.76 AUC, and with shuffled labels at 0.35 to 0.38 and 0.48 to 0.60.
 """
 
 import csv
