@@ -190,6 +190,8 @@ class ModelConfig(Section):
     """A batch without one of the modalities: refuse it, or let the model see zeros in its place."""
     classes: Annotated[int, Field(ge=1, le=100_000)] = 527
     """Logits, one per class of the data set's label list."""
+    prior: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Probability that every class starts with: 0.5 is DeepMind's zero start, 0.005 the share of positives on AudioSet."""
     absorbed_attention: Annotated[bool, Field(json_schema_extra=SPEED_ONLY)] = True
     """Fold the key and value projections of one-headed cross-attends into the latents: same algebra, half the work."""
 

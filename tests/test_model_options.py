@@ -167,3 +167,9 @@ def test_a_gpu_in_bfloat16_stays_near_the_cpu_in_float32(compiled) -> None:
         output = run({name: values.cuda() for name, values in inputs.items()})
         output.float().sum().backward()
     assert distance(output.float().cpu(), expected) < 0.05
+
+
+@pytest.mark.parametrize("readout", ["mean", "query"])
+def test_every_class_starts_at_the_prior(readout: str) -> None:
+    model = build_model(tiny(readout=readout, prior=0.01))
+    torch.testing.assert_close(model(clips(model.config)).sigmoid().unique(), torch.tensor([0.01]))

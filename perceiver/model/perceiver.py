@@ -29,9 +29,10 @@ class Perceiver(nn.Module):
         self.encoder = Encoder(config, config.input_channels)
         self.readout: nn.Module
         if config.readout == "mean":
-            self.readout = MeanReadout(config.latent_channels, config.classes)
+            self.readout = MeanReadout(config.latent_channels, config.classes, config.prior)
         else:
-            self.readout = QueryReadout(config.latent_channels, config.classes, config.widening, config.gelu)
+            width = config.latent_channels
+            self.readout = QueryReadout(width, config.classes, config.widening, config.gelu, config.prior)
 
     def forward(
         self,
