@@ -191,7 +191,7 @@ class ModelConfig(Section):
     classes: Annotated[int, Field(ge=1, le=100_000)] = 527
     """Logits, one per class of the data set's label list."""
     prior: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    """Probability that every class starts with: 0.5 is DeepMind's zero start, 0.005 the share of positives on AudioSet."""
+    """Probability that every class starts with: 0.5 is DeepMind's zero start, 0.005 AudioSet's share of positives."""
     absorbed_attention: Annotated[bool, Field(json_schema_extra=SPEED_ONLY)] = True
     """Fold the key and value projections of one-headed cross-attends into the latents: same algebra, half the work."""
 
