@@ -18,7 +18,9 @@ from perceiver.data.audioset import ClassLabel
 from perceiver.data.batch import BadClip, Batch
 from perceiver.data.dataset import DataSet
 from perceiver.data.loading import eval_batches
+from perceiver.errors import NumericError
 from perceiver.metrics import Metrics, scores_to_metrics
+from perceiver.model.inputs import refuse_non_finite
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def evaluate(
 
     Raises:
         DataError: no file could be read, or too many could not.
-        NumericError: a score is not finite.
+        NumericError: an input or a score is not finite; names the clips.
     """
     was_training = model.training
     model.eval()
@@ -68,6 +70,7 @@ def evaluate(
     loss, clips, bad = 0.0, 0, list[BadClip]()
     for batch in eval_batches(data, config, workers=data_workers):
         bad += batch.bad
+        refuse_non_finite(batch.inputs, batch.ids)
         batch = batch.to(device)
         example = example or {name: value[:1] for name, value in batch.inputs.items()}
         for view, kept in views.items():
@@ -75,7 +78,7 @@ def evaluate(
             if view == "":
                 loss += F.binary_cross_entropy_with_logits(logits, batch.labels).item() * len(batch)
             scores = logits.sigmoid() if config.eval.average == "probabilities" else logits
-            np.add.at(sums[view], batch.rows.numpy(), scores.double().cpu().numpy())
+            np.add.at(sums[view], batch.rows.numpy(), _finite(scores.double().cpu().numpy(), batch))
         np.add.at(counts, batch.rows.numpy(), 1)
         clips += len(batch)
     model.train(was_training)
@@ -99,6 +102,13 @@ def _logits(model: nn.Module, batch: Batch, kept: tuple[str, ...], config: RunCo
     with torch.autocast(device.type, torch.bfloat16, enabled=config.train.precision == "bfloat16"):
         logits = model(batch.inputs, present=present, blank=config.train.dropout_of)
     return logits.float()
+
+
+def _finite(scores: np.ndarray[Any, Any], batch: Batch) -> np.ndarray[Any, Any]:
+    bad = [name for name, finite in zip(batch.ids, np.isfinite(scores).all(axis=1), strict=True) if not finite]
+    if bad:
+        raise NumericError(f"the model's scores are NaN or infinite on the clips {', '.join(dict.fromkeys(bad))}")
+    return scores
 
 
 def _metrics(

@@ -26,10 +26,10 @@ from perceiver.data.batch import BadClip, Batch
 from perceiver.data.dataset import open_data
 from perceiver.data.loading import train_batches
 from perceiver.data.recipe import DEMO
-from perceiver.errors import NumericError, PerceiverError
+from perceiver.errors import PerceiverError
 from perceiver.evaluate import Evaluation, evaluate
 from perceiver.meter import Costs, Stretch
-from perceiver.model.inputs import non_finite
+from perceiver.model.inputs import refuse_non_finite
 from perceiver.optim import learning_rate, set_learning_rate
 from perceiver.state import MANIFEST, TrainState
 
@@ -127,7 +127,7 @@ def _step(
     model: Callable[..., torch.Tensor], state: TrainState, batch: Batch, config: RunConfig, device: torch.device
 ) -> torch.Tensor:
     """One optimizer step over the batch, in micro-batches; returns the mean loss, still on the device."""
-    _refuse_non_finite(batch)
+    refuse_non_finite(batch.inputs, batch.ids)
     size = config.train.micro_batch or len(batch)
     total = torch.zeros((), device=device)
     state.model.train()
@@ -147,14 +147,6 @@ def _step(
     state.optimizer.step()
     state.update_average()
     return total
-
-
-def _refuse_non_finite(batch: Batch) -> None:
-    """One NaN sample would spread to every weight. The batch is still on the CPU: looking costs next to nothing."""
-    flags = non_finite(batch.inputs)
-    if flags.any():
-        names = ", ".join(name for name, flag in zip(batch.ids, flags.tolist(), strict=True) if flag)
-        raise NumericError(f"NaN or infinite samples in the clips {names}")
 
 
 def _spread(total: int, times: int) -> set[int]:
