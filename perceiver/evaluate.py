@@ -21,6 +21,7 @@ from perceiver.data.loading import eval_batches
 from perceiver.errors import NumericError
 from perceiver.metrics import Metrics, scores_to_metrics
 from perceiver.model.inputs import refuse_non_finite
+from perceiver.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -57,18 +58,20 @@ def evaluate(
 ) -> Evaluation:
     """Scores of the model on every readable file of the set, each file counted once.
 
+    Ranks share the files, and each returns the whole evaluation, with a first clip of its own.
+
     Raises:
         DataError: no file could be read, or too many could not.
         NumericError: an input or a score is not finite; names the clips.
     """
-    was_training = model.training
+    was_training, ranks = model.training, Ranks.here()
     model.eval()
     views = _views(config)
     sums = {view: np.zeros((len(data), config.model.classes)) for view in views}
     counts = np.zeros(len(data))
     example: dict[str, Tensor] = {}
     loss, clips, bad = 0.0, 0, list[BadClip]()
-    for batch in eval_batches(data, config, workers=data_workers):
+    for batch in eval_batches(data, config, rank=ranks.rank, world=ranks.world, workers=data_workers):
         bad += batch.bad
         refuse_non_finite(batch.inputs, batch.ids)
         batch = batch.to(device)
@@ -82,6 +85,10 @@ def evaluate(
         np.add.at(counts, batch.rows.numpy(), 1)
         clips += len(batch)
     model.train(was_training)
+    sums = {view: ranks.sum(torch.from_numpy(total)).numpy() for view, total in sums.items()}
+    counts = ranks.sum(torch.from_numpy(counts)).numpy()
+    loss, clips = ranks.sum(torch.tensor([loss, clips], dtype=torch.float64)).tolist()
+    bad = [clip for found in ranks.gather(bad) for clip in found]
     measured = _metrics(sums, counts, data, loss / max(clips, 1))
     return Evaluation(*measured, int(counts.astype(bool).sum()), bad, data.classes, example)
 
