@@ -21,9 +21,9 @@ from torch.nn import functional as F
 
 from perceiver.config import RunConfig, load
 from perceiver.data.audioset import DataSource, Problem
-from perceiver.data.augment import augment
+from perceiver.data.augment import augmented_parts
 from perceiver.data.batch import BadClip, Batch
-from perceiver.data.dataset import open_data
+from perceiver.data.dataset import open_splits
 from perceiver.data.loading import train_batches
 from perceiver.data.recipe import DEMO
 from perceiver.errors import NumericError, PerceiverError
@@ -79,14 +79,16 @@ def train(
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     costs = Costs(device, (1.0 if device.type == "cuda" else 0.0) if gpus is None else gpus)
-    train_set, eval_set = open_data(data, config, "train"), open_data(data, config, "eval")
+    train_set, eval_set = open_splits(data, config)
     bad_rows = [*train_set.problems.named, *eval_set.problems.named]
     total = total_steps(config, len(train_set))
     evaluations, reports = _spread(total, config.eval.times), _spread(total, REPORTS)
     state = TrainState.start(config, device) if resume is None else TrainState.load(resume, config, device)
     state.total = total
     model = torch.compile(state.model) if config.train.compile else state.model
-    batches = train_batches(train_set, config, first_step=state.step, workers=data_workers)
+    batches = train_batches(
+        train_set, config, first_step=state.step, workers=data_workers, known_bad=list(state.bad.values())
+    )
     stretch = Stretch(state.losses, config.train.batch_size)
     beat = time.monotonic()
 
@@ -95,7 +97,7 @@ def train(
         batch = next(batches)
         stretch.add(_step(model, state, batch, config, device), batch.ids)
         state.step += 1
-        state.bad |= {clip.id: clip for clip in batch.bad}
+        state.bad |= {clip.row: clip for clip in batch.bad}
         reports_now, evaluates_now = state.step in reports, state.step in evaluations
         if not (reports_now or evaluates_now) and time.monotonic() - beat < heartbeat:
             continue
@@ -106,7 +108,7 @@ def train(
             metrics = stretch.end()
         if evaluates_now:
             evaluation = evaluate(state.eval_model, eval_set, config, device, data_workers)
-            state.bad |= {clip.id: clip for clip in evaluation.bad}
+            state.bad |= {clip.row: clip for clip in evaluation.bad}
             metrics |= evaluation.metrics
         state.seconds += costs.lap()
         clips = state.step * config.train.batch_size
@@ -128,18 +130,16 @@ def _step(
 ) -> torch.Tensor:
     """One optimizer step over the batch, in micro-batches; returns the mean loss, still on the device."""
     _refuse_non_finite(batch)
-    size = config.train.micro_batch or len(batch)
     total = torch.zeros((), device=device)
     state.model.train()
     state.optimizer.zero_grad(set_to_none=True)
-    for part in batch.split(size):
-        example = augment(part.to(device), config)
+    for example in augmented_parts(batch, config, device, config.train.micro_batch):
         with torch.autocast(device.type, torch.bfloat16, enabled=config.train.precision == "bfloat16"):
             logits = model(
                 example.inputs, present=example.present, blank=config.train.dropout_of, mel_mask=example.mel_mask
             )
         loss = F.binary_cross_entropy_with_logits(logits.float(), example.labels)
-        share = len(part) / len(batch)
+        share = len(example) / len(batch)
         (loss * share).backward()
         total += loss.detach() * share
     if config.train.clip_norm is not None:

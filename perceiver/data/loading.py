@@ -40,21 +40,31 @@ MOMENT = 0
 
 
 def train_batches(
-    data: DataSet, config: RunConfig, *, first_step: int = 0, rank: int = 0, world: int = 1, workers: int = 0
+    data: DataSet,
+    config: RunConfig,
+    *,
+    first_step: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
+    known_bad: Iterable[BadClip] = (),
 ) -> Iterator[Batch]:
     """Batches from `first_step` on, without end; each holds this rank's part of `train.batch_size` clips.
+
+    With mixup a part holds whole pairs, so parts may differ in size by two where the ranks can't share the pairs.
+    `known_bad` are the clips that earlier attempts found unreadable; they count towards `data.max_bad_fraction`.
 
     Raises:
         DataError: more clips are unreadable than `data.max_bad_fraction` allows; lists them.
     """
     sampler, seed, size = make_sampler(data, config), config.train.seed, config.train.batch_size
-    mine = range(size * rank // world, size * (rank + 1) // world)
+    mine = _share(size, rank, world, 2 if config.train.mixup else 1)
 
     def plan(step: int) -> list[_Task]:
         places = [step * size + slot for slot in mine]
         return [_task(data, clip_seed(seed, n), [sampler(n), *spares(data, seed, n)]) for n in places]
 
-    bad = _BadClips(data, config.data.max_bad_fraction)
+    bad = _BadClips(data, config.data.max_bad_fraction, known_bad)
     for read in _read_ahead(_Reader(Wants.training(config), None), map(plan, count(first_step)), workers):
         yield _batch(data, read, bad.new(read))
 
@@ -91,6 +101,12 @@ def eval_batches(
     yield from waiting.split(config.eval.batch_size)
 
 
+def _share(size: int, rank: int, world: int, together: int) -> range:
+    """A rank's places of a batch of `size`: consecutive ones, in groups of `together` that no border parts."""
+    groups = -(-size // together)
+    return range(*(min(together * (groups * border // world), size) for border in (rank, rank + 1)))
+
+
 class _Task(NamedTuple):
     """A place in a batch: its seed, and the clips that may fill it, the next where one can't be read."""
 
@@ -112,7 +128,7 @@ class _Read:
     rows: list[int]
     seeds: list[int]
     padded: int
-    bad: list[tuple[int, BadClip]]
+    bad: list[BadClip]
 
     def pin_memory(self) -> "_Read":
         """Called by the DataLoader's own thread, so that the way to a GPU costs the trial nothing."""
@@ -134,7 +150,7 @@ class _Reader(Dataset[_Read]):
                 try:
                     found = self._excerpts(clip, seed)
                 except ClipError as error:
-                    bad.append((row, BadClip(clip.id, clip.path, error.reason, str(error))))
+                    bad.append(BadClip(clip.id, clip.path, error.reason, str(error), start=clip.start))
                     continue
                 excerpts += found
                 rows += [row] * len(found)
@@ -167,15 +183,16 @@ def _stack(excerpts: list[Excerpt], wants: Wants) -> tuple[dict[str, Tensor], di
 
 
 class _BadClips:
-    """Counts unreadable clips; each is told once, and too many end the trial."""
+    """Counts a split's unreadable clips; each is told once, and too many end the trial."""
 
-    def __init__(self, data: DataSet, fraction: float) -> None:
-        self._data, self._found = data, dict[int, BadClip]()
+    def __init__(self, data: DataSet, fraction: float, known: Iterable[BadClip] = ()) -> None:
+        self._data, self._found = data, {clip.row: clip for clip in known if clip.split == data.split}
         # One bad clip is always allowed, or small sets could have none; a fraction of 0 means none.
         self._allowed = max(1, int(fraction * len(data))) if fraction else 0
 
     def new(self, read: _Read) -> list[BadClip]:
-        new = {row: clip for row, clip in read.bad if row not in self._found}
+        told = (clip._replace(split=self._data.split) for clip in read.bad)
+        new = {clip.row: clip for clip in told if clip.row not in self._found}
         self._found |= new
         if len(self._found) > self._allowed:
             of = f"{len(self._data)} {self._data.split} clips of {self._data.source.url}"
