@@ -15,7 +15,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, islice
 from typing import Any, NamedTuple
@@ -70,11 +70,18 @@ def train_batches(
 
 
 def eval_batches(
-    data: DataSet, config: RunConfig, *, rank: int = 0, world: int = 1, workers: int = 0
+    data: DataSet,
+    config: RunConfig,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
+    device: torch.device | str = "cpu",
 ) -> Iterator[Batch]:
     """`eval.clips` clips of every file, file i on rank i % world; batches of at most `eval.batch_size` clips.
 
-    `rows` tells which clips belong to one file. Unreadable files are left out and told in `bad`.
+    `rows` tells which clips belong to one file. Unreadable files are left out and told in `bad`. The clips of a file
+    overlap: they are cut out of it on `device`, so that each picture is read, copied and moved there once.
 
     Raises:
         DataError: more files are unreadable than `data.max_bad_fraction` allows, or all of them.
@@ -86,19 +93,20 @@ def eval_batches(
     at_once = max(1, config.eval.batch_size // config.eval.clips)
     plans = iter(lambda: [_task(data, 0, [row]) for row in islice(files, at_once)], [])
     bad = _BadClips(data, config.data.max_bad_fraction)
-    waiting: Batch | None = None  # the newest batch waits, so that files found bad after it can still be told
+    wants, size = Wants.evaluation(config), config.eval.batch_size
+    waiting: _Read | None = None  # the newest files wait, so that those found bad after them can still be told
     told: list[BadClip] = []
-    for read in _read_ahead(_Reader(Wants.evaluation(config), config.eval.clips), plans, workers):
+    for read in _read_ahead(_Reader(wants, config.eval.clips), plans, workers):
         told += bad.new(read)
         if not read.rows:
             continue
         if waiting is not None:
-            yield from waiting.split(config.eval.batch_size)
-        waiting, told = _batch(data, read, told), []
+            yield from _cut_batches(data, waiting, told, wants, size, device)
+            told = []
+        waiting = read
     if waiting is None:
         raise DataError(f"none of the {len(data)} {data.split} clips of {data.source.url} could be read: {bad}")
-    waiting.bad += told
-    yield from waiting.split(config.eval.batch_size)
+    yield from _cut_batches(data, waiting, told, wants, size, device)
 
 
 def _share(size: int, rank: int, world: int, together: int) -> range:
@@ -120,9 +128,14 @@ def _task(data: DataSet, seed: int, rows: list[int]) -> _Task:
 
 @dataclass
 class _Read:
-    """What a worker sends back: stacked arrays of the clips that were read, and what could not be."""
+    """What a worker sends back: the clips that were read, and what could not be.
+
+    `inputs` holds clips one after the other, (B, ...), or where clips overlap what they are cut from, (steps, ...):
+    clip i is then the one that begins at step `begins[i]`.
+    """
 
     inputs: dict[str, Tensor]
+    begins: dict[str, list[int]]
     present: dict[str, Tensor]
     aspect: Tensor
     rows: list[int]
@@ -156,9 +169,16 @@ class _Reader(Dataset[_Read]):
                 rows += [row] * len(found)
                 seeds += [seed] * len(found)
                 break
-        inputs, present = _stack(excerpts, self._wants)
-        aspect = torch.tensor([excerpt.aspect for excerpt in excerpts], dtype=torch.float32)
-        return _Read(inputs, present, aspect, rows, seeds, sum(excerpt.padded for excerpt in excerpts), bad)
+        read = _Read({}, {}, {}, torch.tensor([one.aspect for one in excerpts]), rows, seeds, 0, bad)
+        for name, (shape, kind) in _shapes(self._wants).items():
+            values = [getattr(excerpt, name) for excerpt in excerpts]
+            read.present[name] = torch.tensor([value is not None for value in values], dtype=torch.bool)
+            if self._clips is None:
+                read.inputs[name] = _stack(values, shape, kind)
+            else:
+                read.inputs[name], read.begins[name] = _merge(values, shape, kind)
+        read.padded = sum(excerpt.padded for excerpt in excerpts)
+        return read
 
     def _excerpts(self, clip: Clip, seed: int) -> list[Excerpt]:
         if self._clips is not None:
@@ -166,20 +186,41 @@ class _Reader(Dataset[_Read]):
         return [read_clip(clip, self._wants, float(uniform(np.array([seed]), MOMENT)[0]))]
 
 
-def _stack(excerpts: list[Excerpt], wants: Wants) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    inputs, present = {}, {}
+def _shapes(wants: Wants) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    """Shape and kind of a clip's inputs."""
+    shapes: dict[str, tuple[tuple[int, ...], torch.dtype]] = {}
     if wants.audio is not None:
-        inputs["audio"] = torch.zeros(len(excerpts), wants.audio.samples)
+        shapes["audio"] = (wants.audio.samples,), torch.float32
     if wants.video is not None:
-        size = wants.fit.size
-        inputs["video"] = torch.zeros(len(excerpts), wants.video.frames, size, size, 3, dtype=torch.uint8)
-    for name, stacked in inputs.items():
-        values = [getattr(excerpt, name) for excerpt in excerpts]
-        present[name] = torch.tensor([value is not None for value in values], dtype=torch.bool)
-        for place, value in zip(stacked, values, strict=True):
-            if value is not None:
-                place.copy_(torch.from_numpy(value))
-    return inputs, present
+        shapes["video"] = (wants.video.frames, wants.fit.size, wants.fit.size, 3), torch.uint8
+    return shapes
+
+
+def _stack(values: list[np.ndarray | None], shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
+    """The clips one after the other, zeros where one is missing."""
+    stacked = torch.empty(len(values), *shape, dtype=kind)
+    for place, value in zip(stacked, values, strict=True):
+        place.zero_() if value is None else place.copy_(torch.from_numpy(value))
+    return stacked
+
+
+def _merge(values: list[np.ndarray | None], shape: tuple[int, ...], kind: torch.dtype) -> tuple[Tensor, list[int]]:
+    """The arrays that the clips are views of, one after the other, and the step at which each clip begins."""
+    begins, wholes, length = [], dict[int, tuple[np.ndarray, int]](), 0
+    for value in values:
+        if value is None:
+            begins.append(0)
+            continue
+        whole = value if value.base is None else value.base
+        if id(whole) not in wholes:
+            wholes[id(whole)] = whole, length
+            length += len(whole)
+        steps = (value.ctypes.data - whole.ctypes.data) // whole.strides[0]
+        begins.append(wholes[id(whole)][1] + steps)
+    tensors = [torch.from_numpy(whole) for whole, _ in wholes.values()]
+    if len(tensors) == 1:
+        return tensors[0], begins
+    return torch.cat([torch.empty(0, *shape[1:], dtype=kind), *tensors]), begins
 
 
 class _BadClips:
@@ -209,6 +250,24 @@ def _batch(data: DataSet, read: _Read, bad: list[BadClip]) -> Batch:
     labels = torch.from_numpy(data.labels(read.rows))
     rows, seeds = torch.tensor(read.rows), torch.tensor(read.seeds)
     return Batch(read.inputs, read.present, labels, ids, rows, seeds, read.aspect, read.padded, bad)
+
+
+def _cut_batches(
+    data: DataSet, read: _Read, bad: list[BadClip], wants: Wants, size: int, device: torch.device | str
+) -> Iterator[Batch]:
+    """Batches of at most `size` clips, cut on the device out of what holds their overlap once."""
+    wholes = {name: whole.to(device, non_blocking=True) for name, whole in read.inputs.items()}
+    for first in range(0, len(read.rows), size):
+        part = slice(first, first + size)
+        inputs, present = {}, {name: there[part] for name, there in read.present.items()}
+        for name, (shape, _) in _shapes(wants).items():
+            cuts = [wholes[name][begin : begin + shape[0]] for begin in read.begins[name][part]]
+            nothing = wholes[name].new_zeros(shape)
+            shown = zip(cuts, present[name].tolist(), strict=True)
+            inputs[name] = torch.stack([cut if there else nothing for cut, there in shown])
+        of_part = replace(read, inputs=inputs, present=present, aspect=read.aspect[part])
+        of_part.rows, of_part.seeds, of_part.padded = read.rows[part], read.seeds[part], read.padded * (first == 0)
+        yield _batch(data, of_part, bad if first == 0 else []).to(device)
 
 
 def _read_ahead(reader: _Reader, plans: Iterable[list[_Task]], workers: int) -> Iterator[_Read]:

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 import av
 import av.error
+from av.stream import Discard
 
 from perceiver.data.files import is_local, local_path, open_media
 from perceiver.errors import ClipError, DataError
@@ -68,14 +69,14 @@ class Media:
         Raises:
             ClipError: damaged, truncated, too slow.
         """
-        context, second = stream.codec_context, float(stream.time_base)
-        harmless = True
+        context, second, video = stream.codec_context, float(stream.time_base), stream.type == "video"
+        harmless, skipping = True, None
         for packet in self._packets(stream, start):
             ends = math.inf
             if packet.pts is not None:
                 ends = (packet.pts + (packet.duration or 0)) * second - self.beginning
-            if stream.type == "video":
-                context.skip_frame = "NONREF" if packet.duration and ends <= start else "DEFAULT"
+            if video and skipping is not (skip := bool(packet.duration and ends <= start)):
+                skipping, context.skip_frame = skip, "NONREF" if skip else "DEFAULT"
             try:
                 decoded = packet.decode()
             except av.error.EOFError:
@@ -85,7 +86,7 @@ class Media:
                     continue
                 message = f"{self.path}: {stream.type} can't be decoded at {ends:.2f} s: {error}"
                 raise ClipError("truncated" if packet.is_corrupt else "damaged", message) from None
-            harmless = stream.type == "audio" or (harmless and not decoded)
+            harmless = not video or (harmless and not decoded)
             for frame in decoded:
                 if frame.pts is not None:
                     yield frame.time - self.beginning, frame
@@ -98,6 +99,8 @@ class Media:
             raise ClipError("too slow", f"{self.path} was not read within {self._seconds:g} s")
 
     def _packets(self, stream: Any, start: float) -> Iterator[Any]:
+        for other in self._container.streams:
+            other.discard = Discard.default if other == stream else Discard.all
         self._seek(stream, start)
         packets = self._container.demux(stream)
         while True:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from av import AudioFrame
+from av import AudioFifo
 from av.audio.resampler import AudioResampler
 
 from perceiver.data.media import Media
@@ -68,8 +68,8 @@ class _Run:
     """Consecutive frames of one format."""
 
     def __init__(self, begins: float, frame: Any) -> None:
-        self._begins, self._format, self._rate, self._samples = begins, _format(frame), frame.sample_rate, 0
-        self._values: list[np.ndarray] = []
+        self._begins, self._format, self._rate = begins, _format(frame), frame.sample_rate
+        self._samples, self._frames = 0, AudioFifo()
 
     def continues(self, at: float, frame: Any) -> bool:
         expected = self._begins + self._samples / self._rate
@@ -77,18 +77,17 @@ class _Run:
 
     def add(self, frame: Any) -> None:
         self._samples += frame.samples
-        self._values.append(frame.to_ndarray())
+        frame.pts = None  # its time was compared; the queue would insist on the count of samples
+        self._frames.write(frame)
 
     def resampled(self, rate: int, start: float) -> tuple[float, np.ndarray]:
         """The time of the first sample, and all samples at `rate`, mixed to one channel."""
-        name, layout, _ = self._format
-        values = np.concatenate(self._values, axis=1)
         skipped = self._to_common_time(rate) if self._begins < start else 0
-        values = values[:, skipped * (values.shape[1] // self._samples) :]  # packed formats interleave their channels
-        frame = AudioFrame.from_ndarray(np.ascontiguousarray(values), format=name, layout=layout)
-        frame.sample_rate = self._rate
+        if skipped:
+            self._frames.read(skipped)
         resampler = AudioResampler(format="fltp", layout="mono", rate=rate)
-        out = [piece.to_ndarray()[0] for part in (frame, None) for piece in resampler.resample(part)]
+        parts = (self._frames.read(), None)
+        out = [piece.to_ndarray()[0] for part in parts for piece in resampler.resample(part)]
         return self._begins + skipped / self._rate, np.concatenate(out) if out else np.zeros(0, np.float32)
 
     def _to_common_time(self, rate: int) -> int:
