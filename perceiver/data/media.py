@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from itertools import islice
 from types import TracebackType
 from typing import Any, BinaryIO
 
@@ -46,6 +47,7 @@ class Media:
             self.video, self.audio = (_best(self._container, kind) for kind in ("video", "audio"))
             self._check_header()
             self.beginning = self._beginning()
+            self._late = self._late_pictures()
             self.duration = self._duration()
         except BaseException:
             self.close()
@@ -71,10 +73,11 @@ class Media:
         """
         context, second, video = stream.codec_context, float(stream.time_base), stream.type == "video"
         harmless, skipping = True, None
+        beginning = self.beginning + (self._late if video else 0.0)
         for packet in self._packets(stream, start):
             ends = math.inf
             if packet.pts is not None:
-                ends = (packet.pts + (packet.duration or 0)) * second - self.beginning
+                ends = (packet.pts + (packet.duration or 0)) * second - beginning
             if video and skipping is not (skip := bool(packet.duration and ends <= start)):
                 skipping, context.skip_frame = skip, "NONREF" if skip else "DEFAULT"
             try:
@@ -89,7 +92,7 @@ class Media:
             harmless = not video or (harmless and not decoded)
             for frame in decoded:
                 if frame.pts is not None:
-                    yield frame.time - self.beginning, frame
+                    yield frame.time - beginning, frame
 
     def check_deadline(self) -> None:
         """Raises:
@@ -114,7 +117,7 @@ class Media:
             yield packet
 
     def _seek(self, stream: Any, start: float) -> None:
-        position = 0 if start <= 0 else int((start + self.beginning) / stream.time_base)
+        position = 0 if start <= 0 or self._misplaces(stream) else int((start + self.beginning) / stream.time_base)
         try:
             try:
                 self._container.seek(position, stream=stream, backward=True)
@@ -148,6 +151,30 @@ class Media:
             return begins
         pictures_begin = float(self.video.start_time * self.video.time_base)
         return pictures_begin if 0 <= pictures_begin - begins < 0.1 else begins
+
+    def _late_pictures(self) -> float:
+        """Seconds by which the pictures of an AVI are later than its sound.
+
+        It stores no times, and FFmpeg takes H.264's pictures for one frame late. Sound is late too, by about a frame
+        of its codec, unless whoever wrote the file left a gap after the first picture for that.
+        """
+        if not self._is_avi or self.video is None:
+            return 0.0
+        begin = [p for p in islice(self._packets(self.video, 0.0), 4) if p.pts is not None and p.dts is not None]
+        if len(begin) < 4 or begin[0].pts == begin[0].dts:
+            return 0.0
+        gap, step = begin[1].dts - begin[0].dts, begin[3].dts - begin[2].dts
+        context = self.audio.codec_context if self.audio is not None and gap <= step else None
+        sound = (context.frame_size or 0) / context.sample_rate if context is not None else 0.0
+        return max(0.0, float(step * self.video.time_base) - sound)
+
+    def _misplaces(self, stream: Any) -> bool:
+        """Whether a search goes wrong: in an AVI with dropped frames FFmpeg counts some of them twice after it."""
+        return self._is_avi and stream.type == "video" and len(stream.index_entries) < (stream.duration or 0)
+
+    @property
+    def _is_avi(self) -> bool:
+        return "avi" in self._container.format.name.split(",")
 
     def _duration(self) -> float:
         streams = [stream for stream in (self.video, self.audio) if stream is not None]

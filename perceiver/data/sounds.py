@@ -11,8 +11,9 @@ from av.audio.resampler import AudioResampler
 
 from perceiver.data.media import Media
 
-_LEAD = 0.15
-"""Seconds decoded before the wanted ones: an AAC or MP3 decoder that starts in the middle needs a few frames."""
+_LEAD, _LEAD_FRAMES = 0.15, 8
+"""Seconds and codec frames decoded before the wanted ones: a decoder that starts in the middle needs a few, most of all
+MP3's at low rates, whose frames hold sound of up to eight later ones."""
 _KEPT_LEAD = 0.05
 """Seconds of the lead that go through the resampler."""
 _TAIL = 0.005
@@ -49,7 +50,9 @@ def read_sound(media: Media, start: float, count: int, rate: int) -> Sound:
 def _pieces(media: Media, start: float, end: float, rate: int) -> Iterator[tuple[float, np.ndarray]]:
     """Runs of unbroken sound at the wanted rate, each with the time of its first sample."""
     run: _Run | None = None
-    for at, frame in media.frames(media.audio, max(start - _LEAD, 0.0)):
+    context = media.audio.codec_context
+    lead = max(_LEAD, _LEAD_FRAMES * (context.frame_size or 0) / context.sample_rate)
+    for at, frame in media.frames(media.audio, max(start - lead, 0.0)):
         if at >= end + _TAIL:
             break
         if at + frame.samples / frame.sample_rate <= start - _KEPT_LEAD:
