@@ -30,11 +30,14 @@ from perceiver.data.batch import BadClip, Batch
 from perceiver.data.clips import Excerpt, Wants, read_clip, read_clips
 from perceiver.data.dataset import Clip, DataSet
 from perceiver.data.draws import uniform
+from perceiver.data.memory import give_memory_back
 from perceiver.data.sampling import clip_seed, make_sampler, spares
 from perceiver.errors import ClipError, DataError
 
 _AHEAD = 2
 """Batches decoded ahead, per worker."""
+_TRIM_EVERY = 128
+"""Files read between two times that freed memory goes back to the system."""
 MOMENT = 0
 """Slot of the draw (see `draws.uniform`) that chooses a clip's place in its file."""
 
@@ -153,9 +156,13 @@ class _Reader(Dataset[_Read]):
     """Runs in a worker: reads the clips of one batch. Holds no file and no data set, so it is cheap to send."""
 
     def __init__(self, wants: Wants, clips: int | None) -> None:
-        self._wants, self._clips = wants, clips
+        self._wants, self._clips, self._read = wants, clips, 0
 
     def __getitem__(self, tasks: list[_Task]) -> _Read:
+        self._read += len(tasks)
+        if self._read >= _TRIM_EVERY:
+            self._read = 0
+            give_memory_back()
         excerpts: list[Excerpt] = []
         rows, seeds, bad = [], [], []
         for seed, candidates in tasks:

@@ -26,7 +26,7 @@ from perceiver.errors import ClipError, DataError
 MAX_PIXELS = 8192 * 4608
 """Largest picture that is decoded: 8K with a margin. A damaged header may claim any size, and memory is taken first."""
 MAX_SECONDS = 48 * 3600.0
-MAX_CHANNELS, MAX_RATE = 64, 768_000
+MAX_CHANNELS, RATES = 64, range(1_000, 768_001)
 _BEGINNING_OF_MP4 = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
 
 
@@ -137,7 +137,7 @@ class Media:
                 raise ClipError("absurd header", f"{self.path} claims {width} x {height} pixels")
         if self.audio is not None:
             rate, channels = self.audio.codec_context.sample_rate, self.audio.codec_context.channels
-            if not 0 < rate <= MAX_RATE or not 0 < channels <= MAX_CHANNELS:
+            if rate not in RATES or not 0 < channels <= MAX_CHANNELS:
                 raise ClipError("absurd header", f"{self.path} claims {channels} channels of sound at {rate} Hz")
 
     def _beginning(self) -> float:
@@ -212,6 +212,9 @@ def _open(path: str, deadline: float) -> Any:
         raise ClipError("too slow", f"{path} could not be opened within {deadline:g} s") from None
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise _unopened(path, error) from None
+    if container.format.name.endswith("_pipe") or container.format.name == "image2":
+        container.close()
+        raise ClipError("not media", f"{path} is a picture, not video or sound")
     for stream in container.streams:
         if stream.type in ("video", "audio") and stream.codec_context is not None:
             stream.codec_context.thread_count = 1  # parallel over files; frame threads would add delay to every seek
@@ -224,7 +227,7 @@ def _within(deadline: float, path: str) -> str | BinaryIO:
         plain = local_path(path)
         if os.path.exists(plain) and not os.path.isfile(plain):
             raise ClipError("not media", f"{path} is no regular file")
-        return plain
+        return os.path.abspath(plain)  # FFmpeg takes what stands before a colon for a protocol
     fetched: Future[str | BinaryIO] = Future()
 
     def fetch() -> None:

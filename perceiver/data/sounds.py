@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from av import AudioFifo
 from av.audio.resampler import AudioResampler
+from av.error import FFmpegError
 
 from perceiver.data.media import Media
+from perceiver.errors import ClipError
 
 _LEAD, _LEAD_FRAMES = 0.15, 8
 """Seconds and codec frames decoded before the wanted ones: a decoder that starts in the middle needs a few, most of all
@@ -37,7 +39,11 @@ def read_sound(media: Media, start: float, count: int, rate: int) -> Sound:
         ClipError: damage within the stretch.
     """
     samples, heard = np.zeros(count, np.float32), np.zeros(count, bool)
-    for at, piece in _pieces(media, start, start + count / rate, rate):
+    try:
+        pieces = list(_pieces(media, start, start + count / rate, rate))
+    except (FFmpegError, ValueError, MemoryError) as error:
+        raise ClipError("damaged", f"{media.path}: sound at {start:.2f} s can't be converted: {error}") from None
+    for at, piece in pieces:
         offset = round((at - start) * rate)
         left, right = max(offset, 0), min(offset + len(piece), count)
         if left < right:

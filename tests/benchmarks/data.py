@@ -27,9 +27,10 @@ import psutil
 from av.video.reformatter import VideoReformatter
 
 from perceiver.config import RunConfig, with_changes
+from perceiver.data.audioset import ClassLabel, DataSource, Segment
 from perceiver.data.clips import Excerpt, Wants, read_clip, read_clips
-from perceiver.data.dataset import Clip
-from perceiver.data.loading import _Reader, _shapes, _stack, _Task
+from perceiver.data.dataset import Clip, DataSet
+from perceiver.data.loading import _Reader, _shapes, _stack, _Task, train_batches
 
 FPS, FRAMES, RATE, SAMPLES = 25, 32, 48_000, 61_440
 Pair = tuple[np.ndarray, np.ndarray]
@@ -188,13 +189,22 @@ def compare_evaluation(clips: list[Clip], wants: Wants, count: int) -> None:
 
 
 def watch_memory(clips: list[Clip], wants: Wants, count: int) -> None:
-    """Memory of this process as clips are read."""
-    print(f"resident memory over {count} clips")
-    process = psutil.Process()
-    for number in range(count):
-        read_clip(clips[number % len(clips)], wants, (number * 0.618) % 1)
-        if (number + 1) % (count // 10) == 0:
-            print(f"  {number + 1:8} clips {process.memory_info().rss / 2**20:8.1f} MiB", flush=True)
+    """Memory of this process as its reader thread, or a DataLoader's worker, reads clips."""
+    data = DataSet(DataSource("benchmark"), "train", [ClassLabel("/m/a", "A")])
+    for clip in clips:
+        data.clips.append(Segment(clip.id, clip.start, clip.end, (0,), clip.path, 0, clip.trimmed))
+    size, video = 8, {"model.inputs.video.size": wants.fit.size}
+    config = with_changes(RunConfig(), {"train.batch_size": size, "train.augment": False} | video)
+    for workers in (0, 1):
+        print(f"resident memory over {count} clips, " + ("one DataLoader worker" if workers else "reader thread"))
+        batches = train_batches(data, config, workers=workers)
+        for number in range(count // size):
+            next(batches)
+            if (number + 1) % (count // size // 10) == 0:
+                readers = [p for p in psutil.Process().children(recursive=True) if p.memory_info().rss > 100 * 2**20]
+                process = max(readers, key=lambda p: p.pid) if workers else psutil.Process()
+                print(f"  {(number + 1) * size:8} clips {process.memory_info().rss / 2**20:8.1f} MiB", flush=True)
+        batches.close()
 
 
 def _pair(excerpt: Excerpt) -> Pair:
