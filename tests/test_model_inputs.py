@@ -7,13 +7,14 @@ import pytest
 import torch
 from model_maker import clips, stir, tiny
 
-from perceiver.config import ConfigError
+from perceiver.config import AudioInput, ConfigError
 from perceiver.errors import DataError, NumericError
 from perceiver.model.inputs import InputTokens, VideoValues, refuse_non_finite
 from perceiver.model.mel import LogMel
 from perceiver.model.perceiver import build_model
 from perceiver.model.positions import fourier_features
 from perceiver.model.tokens import join
+from perceiver.rules import empty_mel_bins
 
 
 def test_a_patch_holds_its_pixels_in_the_order_time_row_column_colour() -> None:
@@ -187,6 +188,14 @@ def test_shapes_that_cannot_work_are_errors_with_the_keys_and_the_arithmetic(cha
     with pytest.raises(ConfigError) as error:
         tiny(**changes)
     assert all(key in str(error.value) for key in keys)
+
+
+@pytest.mark.filterwarnings("ignore:At least one mel filterbank")
+@pytest.mark.parametrize(("bins", "window"), [(80, 2048), (80, 512), (80, 1024), (128, 512), (512, 17), (64, 1024)])
+@pytest.mark.parametrize("low", [0.0, 80.0])
+def test_empty_mel_bins_are_counted_as_the_filters_have_them(bins: int, window: int, low: float) -> None:
+    audio = AudioInput(mel_bins=bins, mel_window=window, mel_low=low)
+    assert empty_mel_bins(audio) == int((LogMel(audio).filters.sum(0) == 0).sum())
 
 
 def test_the_tokenisers_hold_no_state_but_learned_weights() -> None:
