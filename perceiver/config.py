@@ -168,7 +168,7 @@ _KEYS = dict(_walk(RunConfig))
 
 
 def _set(nested: dict[str, Any], path: list[str], value: Any) -> None:
-    """Sets a key below its parents. A parent that is no mapping stays as it is: it is a mistake, which `parse` tells."""
+    """Sets a key below its parents. A parent that is no mapping stays as it is: `parse` tells that mistake."""
     *parents, last = path
     for name in parents:
         if nested.get(name) is None and name in Inputs.model_fields:
