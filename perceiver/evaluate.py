@@ -38,6 +38,8 @@ class Evaluation:
     """Files that could not be read."""
     classes: Sequence[ClassLabel]
     """The data set's classes, in the order of the logits."""
+    present: dict[str, int]
+    """Clips that had each modality."""
     example: dict[str, Tensor]
     """Inputs of the first clip, a batch of one: for pictures of what the model does with it."""
 
@@ -69,11 +71,13 @@ def evaluate(
     views = _views(config)
     sums = {view: np.zeros((len(data), config.model.classes)) for view in views}
     counts = np.zeros(len(data))
+    present = torch.zeros(len(views[""]), dtype=torch.int64)
     example: dict[str, Tensor] = {}
     loss, clips, bad = 0.0, 0, list[BadClip]()
     for batch in eval_batches(data, config, rank=ranks.rank, world=ranks.world, workers=data_workers, device=device):
         bad += batch.bad
         refuse_non_finite(batch.inputs, batch.ids)
+        present += torch.stack([batch.present[name].sum() for name in views[""]]).cpu()
         example = example or {name: value[:1] for name, value in batch.inputs.items()}
         for view, kept in views.items():
             logits = _logits(model, batch, kept, config)
@@ -87,9 +91,10 @@ def evaluate(
     sums = {view: ranks.sum(torch.from_numpy(total)).numpy() for view, total in sums.items()}
     counts = ranks.sum(torch.from_numpy(counts)).numpy()
     loss, clips = ranks.sum(torch.tensor([loss, clips], dtype=torch.float64)).tolist()
+    had = dict(zip(views[""], map(int, ranks.sum(present).tolist()), strict=True))
     bad = [clip for found in ranks.gather(bad) for clip in found]
     measured = _metrics(sums, counts, data, loss / max(clips, 1))
-    return Evaluation(*measured, int(counts.astype(bool).sum()), bad, data.classes, example)
+    return Evaluation(*measured, int(counts.astype(bool).sum()), bad, data.classes, had, example)
 
 
 def _views(config: RunConfig) -> dict[str, tuple[str, ...]]:

@@ -188,7 +188,8 @@ class ModelConfig(Section):
     readout: Literal["mean", "query"] = "mean"
     """Mean over the latents and one linear layer, or Perceiver IO's learned query."""
     missing_modality: Literal["error", "mask"] = "error"
-    """A batch without one of the modalities: refuse it, or let the model see zeros in its place."""
+    """A batch given without a modality, or a split in which no clip has it: refuse it, or let the model see zeros in
+    its place. A single clip that lacks one is normal and always masked."""
     classes: Annotated[int, Field(ge=1, le=100_000)] = 527
     """Logits, one per class of the data set's label list."""
     prior: Annotated[float, Field(gt=0, lt=1)] = 0.5
