@@ -104,6 +104,25 @@ def test_activation_checkpointing_changes_no_result(synthetic_source: DataSource
     assert computed_again.metrics["train/loss"] == pytest.approx(kept.metrics["train/loss"], rel=1e-5)
 
 
+def test_gradients_are_clipped_by_their_global_norm(synthetic_source: DataSource) -> None:
+    def norm(clip_norm: float | None) -> float:
+        model = run(config(train__steps=1, train__clip_norm=clip_norm, eval__clips=1), synthetic_source)[-1].state.model
+        return torch.nn.utils.get_total_norm([param.grad for param in model.parameters()]).item()
+
+    whole = norm(None)
+    assert norm(whole / 4) == pytest.approx(whole / 4, rel=1e-3)
+    assert norm(whole * 4) == pytest.approx(whole, rel=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:.*script_method. is deprecated")  # of torch's compiler, about its own doing
+def test_training_runs_the_compiled_model_where_the_config_says_so(synthetic_source: DataSource) -> None:
+    """Compiling takes a minute; torch can be told to refuse instead, which only code that is to be compiled notices."""
+    with torch.compiler.set_stance("fail_on_recompile"):
+        assert run(config(train__steps=1, eval__clips=1), synthetic_source)[-1].fraction == 1
+        with pytest.raises(RuntimeError, match="fail_on_recompile"):
+            run(config(train__steps=1, train__compile=True), synthetic_source)
+
+
 def test_bfloat16_stays_close(synthetic_source: DataSource) -> None:
     full = run(config(), synthetic_source)[-1]
     half = run(config(train__precision="bfloat16"), synthetic_source)[-1]

@@ -1,4 +1,4 @@
-"""Whether a split has what a model wants. A clip without sound is normal and is masked, a split without is a mistake."""
+"""Whether a split has what a model wants. A clip without sound is masked, a split without any is a mistake."""
 
 from collections.abc import Mapping
 
