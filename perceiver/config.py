@@ -117,15 +117,18 @@ def flatten(nested: RunConfig | Mapping[str, Any], prefix: str = "") -> dict[str
 
 
 def with_changes(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
-    """The config with dotted keys set to new values. A whole part may be set to null or to a mapping.
+    """The config with dotted keys set to new values, outer ones first. A whole part may be set to null, and keys inside
+    of it then fall away, or to a mapping.
 
     Raises:
         ConfigError: unknown keys (with the nearest valid one) and invalid values, all of them.
     """
     nested = dump(config)
     mistakes = [_unknown(str(key)) for key in changes if key not in _KEYS]
-    for key in sorted(_KEYS.keys() & changes.keys(), key=lambda key: key.count(".")):
-        _set(nested, key.split("."), deepcopy(changes[key]))
+    off = tuple(f"{key}." for key, value in changes.items() if value is None)
+    for key in sorted(_KEYS.keys() & changes.keys(), key=lambda key: (key.count("."), key)):
+        if not key.startswith(off):
+            _set(nested, key.split("."), deepcopy(changes[key]))
     try:
         changed = parse(nested)
     except ConfigError as error:

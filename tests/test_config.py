@@ -163,6 +163,12 @@ def test_changes_are_applied_from_the_outside_in_and_stay_as_they_were() -> None
     assert given == {f"{VIDEO}.bands": 4, VIDEO: {"frames": 32}}
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_keys_inside_a_part_that_is_switched_off_fall_away(order: int) -> None:
+    given = dict([(f"{VIDEO}.bands", 4), (VIDEO, None)][::order])
+    assert with_changes(RunConfig(), given).model.inputs.video is None
+
+
 def test_flat_and_nested_forms_are_the_same_config() -> None:
     config = with_changes(RunConfig(), {"train.video_dropout": 0.1, f"{VIDEO}.patch": [4, 8, 8]})
     assert with_changes(RunConfig(), flatten(config)) == config
