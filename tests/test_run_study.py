@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.plan.planner import extend_plan, plan_sweep
+from orchestrator.plan.planner import Proposal, extend_plan, plan_sweep
 from orchestrator.plan.spec import StopEarly, Sweep, parse_sweep
 from orchestrator.run.stopping import Stopping
 from orchestrator.run.study import Study
@@ -163,7 +163,7 @@ def test_a_sweep_that_lists_its_trials_has_nothing_to_search() -> None:
 
 def test_proposals_extend_the_plan_and_leaders_get_their_replicates() -> None:
     plan = plan_sweep(sweep(seeds=3))
-    points = [{"train.lr": 0.01}, {"train.lr": 0.02}]
+    points = [Proposal(0, {"train.lr": 0.01}), Proposal(1, {"train.lr": 0.02})]
     longer = extend_plan(plan, [(point, [0]) for point in points])
     assert [trial.configuration for trial in longer.trials[3:]] == ["train.lr=0.01", "train.lr=0.02"]
     assert longer.to_propose == 38

@@ -25,15 +25,18 @@ def plan(
     """Print every trial of FILE, its cost, and what is already there. Starts nothing."""
     from orchestrator.plan.report import done, print_plan
     from orchestrator.track.ledger import take_stock
+    from orchestrator.track.warm_start import gather_warm_start
 
-    planned = read_plan(file, site, changes, yes)
-    stock = take_stock(planned, accept_older_code).entries
+    stock = take_stock(read_plan(file, site, changes, yes), accept_older_code)
+    warm = gather_warm_start(stock.plan)
     if as_json:
-        print_json(planned.to_json(stock))
+        print_json(stock.plan.to_json(stock.entries) | {"warm_start": warm.notes})
     else:
-        print_plan(planned, stock)
+        print_plan(stock.plan, stock.entries)
+        for line in warm.notes:
+            print(f"  {line}")
         print_next(f"sweep run {file}{at(site)}")
-    planned.require_feasible(done(stock))
+    stock.plan.require_feasible(done(stock.entries))
 
 
 @click.command()
@@ -143,5 +146,6 @@ def _conclude(outcome: Any, sweep: str, site: str | None, quiet: bool) -> None:
             f"{len(outcome.waiting)} trials never came to their end. Continue with:  {this_command()}"
         )
     if not quiet:
-        print(f"{sweep}: {len(outcome.finished)} trials finished, {len(outcome.already)} were there already.")
+        stopped = f"{len(outcome.stopped)} stopped early, " if outcome.stopped else ""
+        print(f"{sweep}: {len(outcome.finished)} trials finished, {stopped}{len(outcome.already)} were there already.")
         print_next(f"sweep board {sweep}{at(site)}", f"sweep promote {sweep}{at(site)}")

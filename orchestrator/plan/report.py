@@ -13,7 +13,7 @@ from perceiver.config import dump
 
 States = Mapping[str, TrialState]
 
-_DONE = ("finished", "reusable")
+_DONE = ("finished", "reusable", "stopped")
 
 
 def print_plan(plan: Plan, states: States | None = None) -> None:
@@ -80,7 +80,7 @@ def summary(plan: Plan, states: States) -> list[str]:
 
 
 def done(states: States) -> frozenset[str]:
-    """Ids of the trials whose results are there."""
+    """Ids of the trials whose results are there; one that was stopped early is a result."""
     return frozenset(key for key, state in states.items() if state.state in _DONE)
 
 
