@@ -113,7 +113,7 @@ def train(
         state.step += 1
         state.bad |= {clip.id: clip for clip in batch.bad}
         reports_now, evaluates_now = state.step in reports, state.step in evaluations
-        if not (reports_now or evaluates_now or ranks.first_says(time.monotonic() - beat >= heartbeat)):
+        if not (reports_now or evaluates_now or ranks.first(time.monotonic() - beat >= heartbeat)):
             continue
 
         stretch.check()

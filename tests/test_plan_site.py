@@ -69,8 +69,8 @@ def test_the_synthetic_settings_are_those_of_the_recipe() -> None:
 
 def test_resources_have_rays_names(here: Path) -> None:
     (here / "mine.yaml").write_text("resources: {cpus: 4, gpus: 0.5, custom: {H200: 1}}\n")
-    assert load_site("mine.yaml").trial_resources() == {"CPU": 4, "GPU": 0.5, "H200": 1}
-    assert load_site(None).trial_resources() == {"CPU": 1}
+    assert load_site("mine.yaml").worker_resources() == {"CPU": 4, "GPU": 0.5, "H200": 1}
+    assert load_site(None).worker_resources() == {"CPU": 1}
 
 
 def test_an_unknown_site_is_told_with_the_nearest(here: Path) -> None:

@@ -121,7 +121,7 @@ class Site(Part):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    def trial_resources(self) -> dict[str, float]:
+    def worker_resources(self) -> dict[str, float]:
         """What one worker reserves, in Ray's names."""
         own = {"CPU": self.resources.cpus, "GPU": self.resources.gpus}
         return {name: amount for name, amount in (own | self.resources.custom).items() if amount}

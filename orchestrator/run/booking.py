@@ -66,6 +66,7 @@ class Booking:
             stop=paths.stop,
             cpus=max(1, int(site.resources.cpus)),
             gpus=site.resources.gpus,
+            workers=site.workers,
             data_workers=site.data_workers,
             checkpoint_seconds=site.checkpoint_seconds,
         )

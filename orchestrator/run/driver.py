@@ -60,11 +60,11 @@ def run_plan(
         Unreachable: tracker, storage or cluster can't be used.
         UsageError: another driver runs this sweep, the cluster has no room for a trial, the data can't be seen, or
             trials were computed by other code and nobody said what to do with them, the name is another sweep's, a
-            sweep of `warm_start` is unknown, or the site asks for what is not there yet: several workers per trial.
+            sweep of `warm_start` is unknown, or a trial's batch has fewer clips than the site gives it workers.
         InfeasiblePlan: trials lie beyond the sweep's limits.
         KeyboardInterrupt: at the second Ctrl-C; nothing that was saved is lost.
     """
-    _refuse_unsupported(plan)
+    _require_shares(plan)
     if plan.data.problems:
         raise UsageError("\n".join(plan.data.problems.values()))
     display = display or Silent()
@@ -103,13 +103,13 @@ def _upcoming(desk: Desk, warm: WarmStart, display: Silent) -> Upcoming:
     return Proposals(plan, desk, warm, lambda: side_by_side(plan.site), display.note)
 
 
-def _refuse_unsupported(plan: Plan) -> None:
-    """What a file may ask for and this version does not run is said, not skipped."""
-    site = plan.site
-    if site.workers > 1:
+def _require_shares(plan: Plan) -> None:
+    """Every worker of a trial has at least one clip of each batch."""
+    smallest = min(plan.trials, key=lambda trial: trial.config.train.batch_size)
+    if smallest.config.train.batch_size < plan.site.workers:
         raise UsageError(
-            f"sweep run does not do this yet: workers: {site.workers} of site {site.name} (several workers per trial). "
-            "The plan of it stands."
+            f"site {plan.site.name} gives a trial {plan.site.workers} workers, but train.batch_size of "
+            f"{smallest.configuration} is {smallest.config.train.batch_size}: lower `workers:` in the site file"
         )
 
 

@@ -68,7 +68,7 @@ class Session:
 
         with tempfile.TemporaryDirectory(prefix=f"sweep-{self.plan.sweep.name}-") as scratch:
             tuner = tune.Tuner(
-                tune.with_resources(run_trial, self.plan.site.trial_resources()),
+                tune.with_resources(run_trial, tune.PlacementGroupFactory(self._bundles())),
                 tune_config=tune.TuneConfig(
                     search_alg=NextTrials(self.next_order),
                     num_samples=-1,  # until there is none any more
@@ -84,6 +84,10 @@ class Session:
                 ),
             )
             tuner.fit()
+
+    def _bundles(self) -> list[dict[str, float]]:
+        """What Tune reserves for a trial: the same for each of its workers, on one node if it has the room."""
+        return [self.plan.site.worker_resources()] * self.plan.site.workers
 
     def next_order(self) -> Order | NotNow | None:
         """What Tune shall start next; None once the sweep shall stop."""
