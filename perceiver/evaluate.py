@@ -71,10 +71,9 @@ def evaluate(
     counts = np.zeros(len(data))
     example: dict[str, Tensor] = {}
     loss, clips, bad = 0.0, 0, list[BadClip]()
-    for batch in eval_batches(data, config, rank=ranks.rank, world=ranks.world, workers=data_workers):
+    for batch in eval_batches(data, config, rank=ranks.rank, world=ranks.world, workers=data_workers, device=device):
         bad += batch.bad
         refuse_non_finite(batch.inputs, batch.ids)
-        batch = batch.to(device)
         example = example or {name: value[:1] for name, value in batch.inputs.items()}
         for view, kept in views.items():
             logits = _logits(model, batch, kept, config)

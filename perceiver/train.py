@@ -28,9 +28,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from perceiver.config import RunConfig, load
 from perceiver.data.audioset import DataSource, Problem
-from perceiver.data.augment import augment
+from perceiver.data.augment import augmented_parts
 from perceiver.data.batch import BadClip, Batch
-from perceiver.data.dataset import open_data
+from perceiver.data.dataset import open_splits
 from perceiver.data.loading import train_batches
 from perceiver.data.recipe import DEMO
 from perceiver.errors import ConfigError, ConfigMistake, PerceiverError
@@ -92,7 +92,7 @@ def train(
     device, ranks = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")), Ranks.here()
     _require_work_for(ranks, config)
     costs = Costs(device, (float(ranks.world) if device.type == "cuda" else 0.0) if gpus is None else gpus)
-    train_set, eval_set = open_data(data, config, "train"), open_data(data, config, "eval")
+    train_set, eval_set = open_splits(data, config)
     bad_rows = [*train_set.problems.named, *eval_set.problems.named]
     total = total_steps(config, len(train_set))
     evaluations, reports = _spread(total, config.eval.times), _spread(total, REPORTS)
@@ -101,7 +101,13 @@ def train(
     model = _shared(state.model, ranks, device)
     model = torch.compile(model) if config.train.compile else model
     batches = train_batches(
-        train_set, config, first_step=state.step, rank=ranks.rank, world=ranks.world, workers=data_workers
+        train_set,
+        config,
+        first_step=state.step,
+        rank=ranks.rank,
+        world=ranks.world,
+        workers=data_workers,
+        known_bad=list(state.bad.values()),
     )
     stretch = Stretch(state.losses, config.train.batch_size, ranks)
     beat = time.monotonic()
@@ -111,7 +117,7 @@ def train(
         batch = next(batches)
         stretch.add(_step(model, state, batch, config, device, ranks), batch.ids)
         state.step += 1
-        state.bad |= {clip.id: clip for clip in batch.bad}
+        state.bad |= {clip.row: clip for clip in batch.bad}
         reports_now, evaluates_now = state.step in reports, state.step in evaluations
         if not (reports_now or evaluates_now or ranks.first(time.monotonic() - beat >= heartbeat)):
             continue
@@ -122,7 +128,7 @@ def train(
             metrics = stretch.end()
         if evaluates_now:
             evaluation = evaluate(state.eval_model, eval_set, config, device, data_workers)
-            state.bad |= {clip.id: clip for clip in evaluation.bad}
+            state.bad |= {clip.row: clip for clip in evaluation.bad}
             metrics |= evaluation.metrics
         for found in ranks.gather(state.bad):
             state.bad |= found
@@ -142,11 +148,11 @@ def total_steps(config: RunConfig, train_clips: int) -> int:
 
 
 def _require_work_for(ranks: Ranks, config: RunConfig) -> None:
-    if ranks.world > config.train.batch_size:
-        problem = (
-            f"a batch of {config.train.batch_size} can't be shared by {ranks.world} workers: give each at least one"
-        )
-        raise ConfigError([ConfigMistake("train.batch_size", problem)])
+    """Each rank has at least one clip of every batch; with mixup, one pair."""
+    size, pairs = config.train.batch_size, -(-config.train.batch_size // 2)
+    if ranks.world > (pairs if config.train.mixup else size):
+        shared = f"the {pairs} pairs that mixup makes of {size} clips" if config.train.mixup else f"a batch of {size}"
+        raise ConfigError([ConfigMistake("train.batch_size", f"{shared} can't be shared by {ranks.world} workers")])
 
 
 def _shared(model: nn.Module, ranks: Ranks, device: torch.device) -> nn.Module:
@@ -168,15 +174,14 @@ def _step(
     still on the device.
     """
     refuse_non_finite(batch.inputs, batch.ids)
-    parts = list(batch.split(config.train.micro_batch or len(batch)))
-    total = torch.zeros((), device=device)
+    total, left = torch.zeros((), device=device), len(batch)
     state.model.train()
     state.optimizer.zero_grad(set_to_none=True)
-    for part in parts:
-        example = augment(part.to(device), config)
-        share = len(part) / config.train.batch_size
+    for example in augmented_parts(batch, config, device, config.train.micro_batch):
+        left -= len(example)
+        share = len(example) / config.train.batch_size
         # Ranks may have different numbers of parts: they meet once a step, behind the last one.
-        with model.no_sync() if ranks.are_several and part is not parts[-1] else nullcontext():
+        with model.no_sync() if ranks.are_several and left else nullcontext():
             with torch.autocast(device.type, torch.bfloat16, enabled=config.train.precision == "bfloat16"):
                 logits = model(
                     example.inputs, present=example.present, blank=config.train.dropout_of, mel_mask=example.mel_mask
@@ -192,8 +197,9 @@ def _step(
 
 
 def _spread(total: int, times: int) -> set[int]:
-    """`times` steps, evenly spaced, the last one `total`."""
-    return {max(1, round(total * (k + 1) / times)) for k in range(min(times, total))}
+    """`times` steps, or as many as there are, evenly spaced, the last one `total`."""
+    times = min(times, total)
+    return {round(total * (k + 1) / times) for k in range(times)}
 
 
 def main() -> None:

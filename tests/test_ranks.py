@@ -13,8 +13,14 @@ from perceiver.config import RunConfig, dump, load, with_changes
 from perceiver.data.audioset import DataSource
 
 BASE = Path(__file__).parent.parent / "sweeps" / "base" / "tiny.yaml"
-# Seven clips in parts of three: two ranks have three and four of them, and one and two parts.
-UNEVEN = {"train.batch_size": 7, "train.micro_batch": 3, "train.steps": 4, "train.optimizer": "lamb"}
+# Seven clips in parts of three: with mixup's pairs kept together two ranks have four and three, in two parts and one.
+UNEVEN = {
+    "train.batch_size": 7,
+    "train.micro_batch": 3,
+    "train.steps": 4,
+    "train.optimizer": "lamb",
+    "train.mixup": 0.5,
+}
 
 
 def train_with(ranks: int, config: RunConfig, data: DataSource, folder: Path) -> subprocess.CompletedProcess[str]:

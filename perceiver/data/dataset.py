@@ -1,11 +1,11 @@
-"""A split of a data set, opened for a trial: its classes, its clips, and the rows that can't be used.
+"""The splits of a data set, opened for a trial: classes, clips, and the rows that can't be used.
 
-data = open_data(DataSource("/data/audioset"), config, "train")
+data, held_out = open_splits(DataSource("/data/audioset"), config)
 data.clips[3].id, data.classes[data.clips[3].labels[0]].name
 """
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, overload
 
 import numpy as np
@@ -95,28 +95,38 @@ class DataSet:
         return matrix
 
 
-def open_data(
-    source: DataSource, config: RunConfig, split: Split, progress: Callable[[int, int], None] | None = None
-) -> DataSet:
-    """A split of the data set, checked against the config. A synthetic set is made first where it is not there yet.
+def open_splits(source: DataSource, config: RunConfig) -> tuple[DataSet, DataSet]:
+    """The training and the evaluation split, from one listing; see `open_data`."""
+    layout = _layout(source, config)
+    return _open(layout, config, "train"), _open(layout, config, "eval")
 
-    `progress(done, total)` is called while a synthetic set is made.
+
+def open_data(source: DataSource, config: RunConfig, split: Split) -> DataSet:
+    """A split of the data set, checked against the config. A synthetic set is made first where it is not there yet.
 
     Raises:
         DataError: the set is not there or not in AudioSet's layout, its classes are not as many as the model's, no
             row has a file, or most rows can't be used.
     """
+    return _open(_layout(source, config), config, split)
+
+
+def _layout(source: DataSource, config: RunConfig) -> Layout:
     if source.recipe is not None:
         from perceiver.data.synthetic import ensure_synthetic
 
-        ensure_synthetic(source.url, source.recipe, progress)
+        ensure_synthetic(source.url, source.recipe)
     layout = Layout(source)
     if len(layout.classes) != config.model.classes:
         raise DataError(
             f"{source.url} has {len(layout.classes)} classes, but model.classes is {config.model.classes}: "
             f"set model.classes: {len(layout.classes)}"
         )
-    data = DataSet(source, split, layout.classes)
+    return layout
+
+
+def _open(layout: Layout, config: RunConfig, split: Split) -> DataSet:
+    data = DataSet(layout.source, split, layout.classes)
     for row in layout.segments(split):
         if isinstance(row, Problem):
             data.problems.add(row)
