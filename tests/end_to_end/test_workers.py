@@ -45,13 +45,11 @@ def test_a_trial_goes_on_when_a_worker_of_it_dies_and_saves_at_ctrl_c(workplace:
         follower.kill()
         printed = wait_for(process, "continues at")
         assert not any("seed 0  failed" in line for line in printed), printed
-        wait_for(process, "finished (1 of 2)")
-        wait_for(process, "eval/mAP")
         process.send_signal(signal.SIGINT)
         process.communicate()
     assert process.returncode == 130
-    attempts = {trial["attempts"]: trial["progress"] for trial in workplace.json("status", "dies")["trials"]}
-    assert attempts[2] == 1 and 0 < attempts[1] < 1
+    progress = {trial["attempts"]: trial["progress"] for trial in workplace.json("status", "dies")["trials"]}
+    assert 0 < progress[2] < 1
 
 
 def test_a_batch_with_fewer_clips_than_workers_starts_nothing(workplace: Workplace) -> None:
