@@ -106,10 +106,15 @@ def schema() -> None:
 def read_plan(file: Path, site: str | None, changes: tuple[str, ...] = (), yes: bool = False) -> Any:
     from orchestrator.plan.planner import plan_sweep
     from orchestrator.plan.site import load_site
-    from orchestrator.plan.spec import load_sweep
 
     where = load_site(site)
-    return plan_sweep(load_sweep(file, read_changes(changes), resolve_promoted=_promoted(where)), where, allow_many=yes)
+    return plan_sweep(read_sweep(file, where, read_changes(changes)), where, allow_many=yes)
+
+
+def read_sweep(file: Path, site: Any, changes: dict[str, Any]) -> Any:
+    from orchestrator.plan.spec import load_sweep
+
+    return load_sweep(file, changes, resolve_promoted=_promoted(site))
 
 
 def _promoted(site: Any) -> Callable[[str], Any]:

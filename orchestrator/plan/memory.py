@@ -9,7 +9,7 @@ from orchestrator.plan.counts import folded_channels, parameters, tokens_seen
 from perceiver.config import ModelConfig, RunConfig
 
 _FLOAT = 4
-_FIXED = 600 * 2**20
+FIXED = 600 * 2**20
 """Context, kernels and workspaces of a process that trains."""
 _SELF_ARRAYS = 14
 """Arrays of N x D that a self-attend keeps: norms, query, key, value, attended, dense layers, residuals."""
@@ -37,7 +37,7 @@ def peak_memory(config: RunConfig, workers: int = 1) -> int:
         kept = kept_bytes(config.model, number)
         last_block = config.model.layers_per_block * _self_bytes(config.model, number)
         peak = max(kept, kept - last_block + _widest(config.model, number))
-    return _FIXED + weights + batch * (pixels + peak)
+    return FIXED + weights + batch * (pixels + peak)
 
 
 def kept_bytes(model: ModelConfig, number: int) -> int:
