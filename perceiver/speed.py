@@ -52,9 +52,7 @@ def measure(
         torch.OutOfMemoryError: the GPU is too small.
     """
     config = with_changes(config, {"train.steps": _ENDLESS, "eval.times": 1})
-    running = train(
-        config, data=data, device=device, data_workers=data_workers, heartbeat=seconds / _MARKS
-    )
+    running = train(config, data=data, device=device, data_workers=data_workers, heartbeat=seconds / _MARKS)
     phase, length = "warm-up", WARM_UP * seconds
     began, before, marks = time.monotonic(), 0, 0
     for progress in running:

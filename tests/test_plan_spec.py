@@ -81,7 +81,7 @@ def test_columns_are_told_too() -> None:
         ({"vary": 3}, "vary: expected a mapping, got 3"),
         ({"score": {"metric": "eval/map"}}, "score.metric: eval/map is no metric. Nearest: eval/mAP"),
         ({"score": {"goal": "max"}}, 'score.goal: "max" is none of maximize, minimize. Nearest: maximize'),
-        ({"score": [{"metric": "eval/mAP"}, {"metric": "eval/loss"}]}, "several scores need by: nsga2"),
+        ({"score": [{"metric": "eval/mAP"}, {"metric": "eval/loss"}]}, "score: several scores need by: nsga2"),
         ({"seeds": 0}, "seeds: expected 1 to 1000 seeds, got 0"),
         ({"seeds": []}, "seeds: expected a whole number or a list"),
         ({"seeds": [1, 1]}, "seeds: a seed is in the list twice"),

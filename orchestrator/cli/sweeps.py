@@ -23,16 +23,21 @@ def plan(
     file: Path, site: str | None, changes: tuple[str, ...], accept_older_code: bool, yes: bool, as_json: bool
 ) -> None:
     """Print every trial of FILE, its cost, and what is already there. Starts nothing."""
-    from orchestrator.plan.report import done, print_plan
-    from orchestrator.track.ledger import take_stock
+    from orchestrator.plan.report import print_plan
+    from orchestrator.plan.trials import done
+    from orchestrator.track.ledger import changes_since_last_run, take_stock
 
     planned = read_plan(file, site, changes, yes)
     stock = take_stock(planned, accept_older_code).entries
+    diff = changes_since_last_run(planned)
     if as_json:
-        print_json(planned.to_json(stock))
+        print_json(planned.to_json(stock, diff))
     else:
-        print_plan(planned, stock)
-        print_next(f"sweep run {file}{at(site)}")
+        print_plan(planned, stock, diff)
+        if len(done(stock)) == len(planned.trials) and not planned.to_propose:
+            print_next(f"sweep board {planned.sweep.name}{at(site)}")
+        elif not planned.problems(done(stock)):
+            print_next(f"sweep run {file}{at(site)}")
     planned.require_feasible(done(stock))
 
 

@@ -3,6 +3,7 @@
 `run/calibrate.py` measures; here is the arithmetic, and the file.
 """
 
+import itertools
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -93,7 +94,7 @@ def throughput(marks: Sequence[tuple[float, float]]) -> tuple[float, float]:
     rate = (after - before) / (last - first)
     size = max(1, (len(marks) - 1) / _PARTS)
     cuts = [marks[round(part * size)] for part in range(int((len(marks) - 1) / size) + 1)]
-    rates = [(clips - c) / (seconds - s) for (s, c), (seconds, clips) in zip(cuts, cuts[1:], strict=False)]
+    rates = [(clips - c) / (seconds - s) for (s, c), (seconds, clips) in itertools.pairwise(cuts)]
     return rate, (max(rates) - min(rates)) / 2 / rate
 
 

@@ -4,7 +4,7 @@ Sources: the layer shapes of Jaegle et al. 2021 (appendix C), checked against th
 for the shared ImageNet model, 404 to 707 GFLOPs for 1 to 8 cross-attends (0.1 % apart). Tests hold `parameters` to
 the real module exactly, and `flops` to torch's counter within 1 %.
 
-`training_flops` and `evaluation_flops` say what a trial does with a clip. Letters: N latents, D their channels, M tokens of the input array, C its channels, w widening.
+Letters: N latents, D their channels, M tokens of the input array, C its channels, w widening.
 """
 
 from perceiver.config import ModelConfig, RunConfig

@@ -67,14 +67,14 @@ def _share(config: RunConfig, workers: int) -> RunConfig:
 
 def _marks(order: Order, site: Site, seconds: float, watch: Watch, interrupt: Interrupt) -> Iterator[Mark]:
     """What the worker tells, while it tells it."""
-    task = ray.remote(measure).options(
+    task: Any = ray.remote(measure)
+    told = task.options(
         num_cpus=site.resources.cpus,
         num_gpus=site.resources.gpus,
         resources=site.resources.custom,
         num_returns="streaming",
         max_retries=0,
-    )
-    told = task.remote(order, seconds)
+    ).remote(order, seconds)
     while True:
         ready, _ = ray.wait([told], timeout=1.0)
         if interrupt.requested:
@@ -84,7 +84,7 @@ def _marks(order: Order, site: Site, seconds: float, watch: Watch, interrupt: In
             watch(None)
             continue
         try:
-            mark = ray.get(next(told))
+            mark: Mark = ray.get(next(told))
         except StopIteration:
             return
         except ray.exceptions.RayError as error:

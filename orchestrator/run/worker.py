@@ -24,7 +24,7 @@ from perceiver.attention_maps import draw_attention
 from perceiver.config import parse
 from perceiver.data.audioset import DataSource
 from perceiver.errors import CheckpointError
-from perceiver.speed import Mark
+from perceiver.speed import Mark as Mark
 from perceiver.speed import measure as measure_speed
 from perceiver.state import verify
 from perceiver.train import Progress, train
