@@ -10,6 +10,7 @@ import click
 
 from orchestrator.cli.options import at, json_option, read_changes, set_option, site_option
 from orchestrator.console import console, note, print_json, print_next, print_table
+from orchestrator.errors import Interrupted
 
 
 @click.command()
@@ -29,8 +30,11 @@ def calibrate(file: Path, site: str | None, changes: tuple[str, ...], minutes: f
 
     where = load_site(site)
     sweep = read_sweep(file, where, read_changes(changes))
-    with _bar(minutes) as watch:
-        measured = measure(sweep, where, minutes, watch)
+    try:
+        with _bar(minutes) as watch:
+            measured = measure(sweep, where, minutes, watch)
+    except KeyboardInterrupt:
+        raise Interrupted("Stopped; nothing was stored.") from None
     path = save_calibration(where.name, measured)
     if as_json:
         print_json({"site": where.name, "profile": str(path), "calibration": measured.model_dump(mode="json")})
@@ -45,24 +49,26 @@ def calibrate(file: Path, site: str | None, changes: tuple[str, ...], minutes: f
 
 @contextmanager
 def _bar(minutes: float) -> Iterator[Any]:
-    """A bar on standard error; the worker's marks move it."""
+    """A bar on standard error, a line for each phase where that is no terminal; the worker's marks move it."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from orchestrator.run.worker import Mark
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    began, told = time.monotonic(), False
-    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
+    out, began, phase = console(stderr=True), time.monotonic(), ""
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as progress:
         task = progress.add_task("waiting for a worker", total=None)
 
         def watch(mark: Mark | None) -> None:
-            nonlocal told
+            nonlocal phase
             if mark is not None:
                 total = 60 * minutes if mark.phase == "training" else None
                 progress.update(task, description=mark.phase, total=total, completed=min(mark.seconds, total or 0))
-                told = True
-            elif not told and time.monotonic() - began > 60 + 60 * minutes:
+                if phase != mark.phase and not out.is_terminal:
+                    note(f"  {mark.phase}")
+                phase = mark.phase
+            elif not phase and time.monotonic() - began > 60 + 60 * minutes:
                 note("No step is done yet: the site has no room now, or a step takes that long. Ctrl-C ends it.")
-                told = True
+                phase = "late"
 
         yield watch

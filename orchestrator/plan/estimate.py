@@ -157,7 +157,7 @@ class Estimator:
         return rate, rate
 
     def _memory(self, config: RunConfig) -> int:
-        expected = peak_memory(config, self.site.workers)
+        expected = peak_memory(config, self.site.workers, gpu=self.site.resources.gpus > 0)
         ratio = self._nearest(config).memory_ratio if self._measured else None
         return round(expected * (ratio or 1.0))
 

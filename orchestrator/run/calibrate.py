@@ -119,7 +119,7 @@ def _calibration(marks: list[Mark], config: RunConfig, site: Site) -> Calibratio
         evaluation_clips_per_second=last.clips / last.seconds,
         evaluation_flops=evaluation_flops(config),
         memory=marks[-1].memory + context,
-        expected_memory=peak_memory(config),
+        expected_memory=peak_memory(config, gpu=site.resources.gpus > 0),
         precision=config.train.precision,
         cpus=site.resources.cpus,
         gpus=site.resources.gpus,
