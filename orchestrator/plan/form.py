@@ -14,6 +14,9 @@ from perceiver.wording import in_words, nearest
 
 M = TypeVar("M", bound=BaseModel)
 
+_OUR_DOING = ("missing", "too_short")
+"""Errors that come of leaving entries out."""
+
 
 def validate(document: Document, model: type[M]) -> M:
     """The document's data as a pydantic model.
@@ -34,17 +37,19 @@ def examine(document: Document, model: type[M], stand_ins: Mapping[str, Any]) ->
     choice that is spelled wrong becomes the nearest one, other wrong entries are left out, and with them the part that
     can't be without; `stand_ins` take the place of keys that must be there. None if that does not help.
     """
-    data, mistakes, errors = document.data, list[Mistake](), _errors(model, document.data)
+    data, errors = document.data, _errors(model, document.data)
+    mistakes = [_mistake(document, model, item) for item in errors]
     while errors:
-        if not mistakes:
-            mistakes = [_mistake(document, model, item) for item in errors]
         mended = data
         for path, item in sorted(((_wrong_part(document, item), item) for item in errors), key=str, reverse=True):
             mended = _mended(mended, path, item)
         mended = {**stand_ins, **mended}
         if mended == data:
             return None, mistakes
+        looked_inside = all(item["type"] != "union_tag_invalid" for item in errors)
         data, errors = mended, _errors(model, mended)
+        if not looked_inside:  # a wrong `by:` has hidden what is below it
+            mistakes += [_mistake(document, model, item) for item in errors if item["type"] not in _OUR_DOING]
     return model.model_validate(data), mistakes
 
 
@@ -80,20 +85,27 @@ def overridden(document: Document, overrides: Mapping[str, Any], keys: Sequence[
     Raises:
         SpecError: a key that is neither.
     """
-    data = dict(document.data)
+    data, places = dict(document.data), dict(document.places)
     mistakes = []
     for key, value in overrides.items():
-        first, *rest = key.split(".")
-        if key in all_keys():
-            data[into] = _with(data.get(into), [key], value)
-        elif first in keys:
-            data[first] = _with(data.get(first), rest, value)
+        path = [into, key] if key in all_keys() else _split(key)
+        if path[0] in (into, *keys):
+            data[path[0]] = _with(data.get(path[0]), path[1:], value)
+            places = {tuple(path[:count]): (0, 0) for count in range(1, len(path) + 1)} | places
         else:
             close = nearest(key, [*all_keys(), *keys])
             mistakes.append(Mistake(0, 0, f"--set {key}: no such key. Nearest: {close}"))
     if mistakes:
         raise SpecError(document.source, mistakes)
-    return replace(document, data=data)
+    return replace(document, data=data, places=places)
+
+
+def _split(key: str) -> list[str]:
+    """The path of a dotted key; what lies below these mappings is named by keys with dots of their own."""
+    for mapping in ("vary.factors.", "vary.components."):
+        if key.startswith(mapping):
+            return [*mapping.split(".")[:2], key.removeprefix(mapping)]
+    return key.split(".")
 
 
 def _with(below: Any, path: Sequence[str], value: Any) -> Any:

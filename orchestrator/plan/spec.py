@@ -101,7 +101,7 @@ def _name(value: Any) -> Any:
 class SweepFile(Part):
     """A sweep: one question, a baseline, the factors that vary, how they are combined, how many seeds."""
 
-    sweep: Annotated[str, BeforeValidator(_name)]
+    sweep: Annotated[str, BeforeValidator(_name), WithJsonSchema({"type": "string", "pattern": _NAME.pattern})]
     """Its name: small letters, digits, - and _. The MLflow experiment and the folder on storage have it."""
     question: str = ""
     """What the sweep is to answer, in a sentence."""
