@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from orchestrator.cli.options import at, json_option, older_option, read_changes, set_option, site_option, this_command
-from orchestrator.console import print_json, print_next
-from orchestrator.errors import Interrupted, OrchestratorError, TrialsFailed
+from orchestrator.console import note, print_json, print_next
+from orchestrator.errors import Interrupted, OrchestratorError, TrialsFailed, Unreachable
 
 
 @click.command()
@@ -29,7 +29,11 @@ def plan(
 
     planned = read_plan(file, site, changes, yes)
     stock = take_stock(planned, accept_older_code).entries
-    diff = changes_since_last_run(planned)
+    try:
+        diff = changes_since_last_run(planned)
+    except Unreachable as error:
+        note(f"What has changed since the last run is not known: {error}")
+        diff = None
     if as_json:
         print_json(planned.to_json(stock, diff))
     else:

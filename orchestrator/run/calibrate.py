@@ -21,6 +21,7 @@ from orchestrator.run.cluster import connected, require_room
 from orchestrator.run.interrupt import Interrupt
 from orchestrator.run.worker import Mark, Order, measure
 from perceiver.config import RunConfig, dump, with_changes
+from perceiver.errors import PerceiverError
 
 Watch = Callable[[Mark | None], None]
 """Called with every mark, and with None each second in which there is no new one."""
@@ -96,16 +97,18 @@ def _marks(order: Order, site: Site, seconds: float, watch: Watch, interrupt: In
 def _in_words(error: Any, order: Order) -> Exception:
     """What ended the worker, as an error for the user."""
     cause = getattr(error, "cause", None)
-    if type(cause).__name__ == "OutOfMemoryError" or isinstance(error, ray.exceptions.OutOfMemoryError):
+    if isinstance(cause, PerceiverError):
+        return cause
+    on_gpu, on_cpu = type(cause).__name__ == "OutOfMemoryError", "can't allocate memory" in str(cause)
+    if on_gpu or on_cpu or isinstance(error, ray.exceptions.OutOfMemoryError):
         train = order.config["train"]
         size = train["micro_batch"] or train["batch_size"]
         return OrchestratorError(
             f"a worker ran out of memory with {size} clips at once. Try fewer, with the same results: "
             f"--set train.micro_batch={max(1, size // 2)}, and then in `set:` of the sweep file"
         )
-    if isinstance(cause, Exception):
-        return cause
-    return OrchestratorError(f"the worker died before it had measured anything whole: {str(error).splitlines()[0]}")
+    what = f"{type(cause).__name__}: {cause}" if cause else str(error).splitlines()[0]
+    return OrchestratorError(f"the worker failed, and nothing was stored. {what}")
 
 
 def _calibration(marks: list[Mark], config: RunConfig, site: Site) -> Calibration:
