@@ -142,6 +142,28 @@ def _kept_by_torch(module: torch.nn.Module, model: ModelConfig, clips: int) -> i
     return sum(tensor.untyped_storage().nbytes() for key, tensor in kept.items() if key not in parameters)
 
 
+@pytest.mark.parametrize(
+    ("base", "changes", "mebibytes"),
+    [
+        ("tiny", {}, 840),
+        ("audioset_raw", {"train.batch_size": 4, "model.latent_channels": 512}, 2200),
+        ("audioset_video", {"train.batch_size": 1, "model.latent_channels": 256}, 1158),
+        ("audioset_mel_video", {"train.batch_size": 1}, 3754),
+        ("audioset_mel_video", {"train.batch_size": 4, "model.latent_channels": 512}, 2432),
+    ],
+)
+def test_memory_of_a_cpu_worker_is_near_what_was_measured(base: str, changes: dict[str, Any], mebibytes: int) -> None:
+    """Peak resident memory of a process that made two training steps in float32, torch 2.13."""
+    config = with_changes(read_base(SHIPPED / f"{base}.yaml"), {"train.precision": "float32"} | changes)
+    assert peak_memory(config, gpu=False) / 2**20 == pytest.approx(mebibytes, rel=0.15)
+
+
+def test_a_step_of_lamb_needs_more_than_one_of_adamw_where_activations_are_small() -> None:
+    one = with_changes(RunConfig(), {"train.batch_size": 1})
+    adamw = with_changes(one, {"train.optimizer": "adamw"})
+    assert peak_memory(one) - peak_memory(adamw) > 4 * parameters(one.model)
+
+
 def test_memory_falls_with_workers_micro_batches_and_activation_checkpointing() -> None:
     config = RunConfig()
     whole = peak_memory(config)
