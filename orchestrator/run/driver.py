@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from orchestrator.errors import UsageError
-from orchestrator.plan.planner import Plan, plan_sweep
-from orchestrator.plan.report import done
+from orchestrator.plan.planner import Plan, done, plan_sweep
 from orchestrator.plan.site import Site, load_site
 from orchestrator.plan.spec import Sweep, load_sweep
 from orchestrator.plan.vary import Adaptive
