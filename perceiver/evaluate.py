@@ -5,7 +5,7 @@ alone, the other zeroed as by training's dropout.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,31 @@ class Evaluation:
         return ("mid", "name", "positives", "AP"), rows
 
 
+@dataclass
+class Tally:
+    """Scores as far as they are added up: of one rank's files, or of several ranks' together."""
+
+    sums: dict[str, np.ndarray]
+    """By view: the sum over a file's clips, (files, classes)."""
+    counts: np.ndarray
+    """Clips of each file, (files,)."""
+    loss: float = 0.0
+    """Summed over the clips."""
+    bad: list[BadClip] = field(default_factory=list)
+    example: dict[str, Tensor] = field(default_factory=dict)
+
+    def __add__(self, other: "Tally") -> "Tally":
+        """The files of both; ranks read different ones, so each counts once."""
+        sums = {view: total + other.sums[view] for view, total in self.sums.items()}
+        loss, bad = self.loss + other.loss, self.bad + other.bad
+        return Tally(sums, self.counts + other.counts, loss, bad, self.example or other.example)
+
+    def evaluation(self, data: DataSet) -> Evaluation:
+        """The metrics over all files that were read."""
+        measured = _metrics(self.sums, self.counts, data, self.loss / max(self.counts.sum(), 1))
+        return Evaluation(*measured, int(self.counts.astype(bool).sum()), self.bad, data.classes, self.example)
+
+
 def evaluate(
     model: nn.Module, data: DataSet, config: RunConfig, device: torch.device, data_workers: int = 0
 ) -> Evaluation:
@@ -59,27 +84,40 @@ def evaluate(
         DataError: no file could be read, or too many could not.
         NumericError: a score is not finite.
     """
+    return tally(model, data, config, device, data_workers).evaluation(data)
+
+
+def tally(
+    model: nn.Module,
+    data: DataSet,
+    config: RunConfig,
+    device: torch.device,
+    data_workers: int = 0,
+    *,
+    rank: int = 0,
+    world: int = 1,
+) -> Tally:
+    """What the model makes of a rank's files. The sum over all ranks is what one rank alone would find.
+
+    Raises:
+        DataError: no file could be read, or too many could not.
+    """
     was_training = model.training
     model.eval()
     views = _views(config)
-    sums = {view: np.zeros((len(data), config.model.classes)) for view in views}
-    counts = np.zeros(len(data))
-    example: dict[str, Tensor] = {}
-    loss, clips, bad = 0.0, 0, list[BadClip]()
-    for batch in eval_batches(data, config, workers=data_workers, device=device):
-        bad += batch.bad
-        example = example or {name: value[:1] for name, value in batch.inputs.items()}
+    found = Tally({view: np.zeros((len(data), config.model.classes)) for view in views}, np.zeros(len(data)))
+    for batch in eval_batches(data, config, rank=rank, world=world, workers=data_workers, device=device):
+        found.bad += batch.bad
+        found.example = found.example or {name: value[:1] for name, value in batch.inputs.items()}
         for view, kept in views.items():
             logits = _logits(model, batch, kept, config)
             if view == "":
-                loss += F.binary_cross_entropy_with_logits(logits, batch.labels).item() * len(batch)
+                found.loss += F.binary_cross_entropy_with_logits(logits, batch.labels).item() * len(batch)
             scores = logits.sigmoid() if config.eval.average == "probabilities" else logits
-            np.add.at(sums[view], batch.rows.numpy(), scores.double().cpu().numpy())
-        np.add.at(counts, batch.rows.numpy(), 1)
-        clips += len(batch)
+            np.add.at(found.sums[view], batch.rows.numpy(), scores.double().cpu().numpy())
+        np.add.at(found.counts, batch.rows.numpy(), 1)
     model.train(was_training)
-    measured = _metrics(sums, counts, data, loss / max(clips, 1))
-    return Evaluation(*measured, int(counts.astype(bool).sum()), bad, data.classes, example)
+    return found
 
 
 def _views(config: RunConfig) -> dict[str, tuple[str, ...]]:
@@ -101,7 +139,7 @@ def _logits(model: nn.Module, batch: Batch, kept: tuple[str, ...], config: RunCo
 
 
 def _metrics(
-    sums: dict[str, np.ndarray[Any, Any]], counts: np.ndarray[Any, Any], data: DataSet, loss: float
+    sums: dict[str, np.ndarray], counts: np.ndarray, data: DataSet, loss: float
 ) -> tuple[dict[str, float], Metrics]:
     """Metrics by name, and the whole of them for all modalities together; over the files that were read."""
     read = counts > 0
