@@ -99,7 +99,7 @@ def open_media(url: str) -> str | BinaryIO:
         filesystem, path = _filesystem(url)
         file = filesystem.open(path, "rb")
         if (file.size or 0) > _WHOLE:
-            return _Steady(file, url)  # type: ignore[return-value]
+            return _Steady(file, url)
         with file:
             return io.BytesIO(file.read())
 
