@@ -98,8 +98,6 @@ def _upcoming(desk: Desk, warm: WarmStart, display: Silent) -> Upcoming:
     plan = desk.stock.plan
     if not isinstance(plan.sweep.vary, Adaptive):
         return Planned(desk.book_all())
-    for line in warm.notes:
-        display.note(line)
     return Proposals(plan, desk, warm, lambda: side_by_side(plan.site), display.note)
 
 
