@@ -158,9 +158,11 @@ class Study:
 
     def _frozen(self, refused: Sequence[_Record]) -> Iterator[FrozenTrial]:
         """The records as Optuna has them."""
-        generation_size = max(2, self.vary.startup)
+        size, completed = max(2, self.vary.startup), 0
         for index, record in enumerate([*self._known, *self._proposed, *refused]):
-            generation = max(0, index - len(self._known)) // generation_size
+            generation = completed // size  # of results, as Optuna counts: one without two parents ends in an error
+            if index >= len(self._known):
+                completed += record.state == TrialState.COMPLETE
             yield create_trial(
                 state=record.state,
                 params={key: self._place(key, level) for key, level in record.changes.items()},
