@@ -59,6 +59,8 @@ def extend_plan(plan: Plan, proposals: Sequence[tuple[Proposal, Sequence[int]]])
         ConfigError: a proposal can't be run.
         NoMatch: a proposal can't keep the baseline's cost.
     """
+    if not proposals:
+        return plan
     found = {canonical(each.config): each for each in plan.configurations}
     maker = _Maker(plan.sweep, plan.site, plan.data, (trial for each in found.values() for trial in each.trials))
     for proposal, seeds in proposals:
