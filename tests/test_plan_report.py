@@ -103,9 +103,9 @@ def test_unseen_data_leaves_hours_open_and_says_why(capsys: pytest.CaptureFixtur
 def test_an_adaptive_sweep_says_what_is_still_to_be_proposed(capsys: pytest.CaptureFixture[str]) -> None:
     vary = "vary: {by: tpe, trials: 20, factors: {train.lr: {low: 0.001, high: 0.1}}}"
     text = re.sub(r"vary: .*", vary, TEXT)
-    assert any(
-        "and 20 configurations that tpe proposes from the results" in line for line in printed(plan_of(text), capsys)
-    )
+    (line,) = [line for line in printed(plan_of(text), capsys) if "proposes" in line]
+    assert "and 20 configurations that tpe proposes, with one seed each; then the best 5 with all 3 seeds: " in line
+    assert "hours more if they cost what the baseline does" in line
 
 
 def test_a_piped_plan_holds_no_control_codes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,6 +99,10 @@ def test_columns_are_told_too() -> None:
         ({"limits": {"gpu_hours": -1}}, "limits.gpu_hours: expected a number above 0"),
         ({"stop_early": {"rule": "asha", "grace": 3}}, "stop_early.grace: 3 leaves nothing to stop"),
         ({"stop_early": {"rule": "asa"}}, 'stop_early.rule: "asa" is none of asha, hyperband, median'),
+        (
+            {"stop_early": {"rule": "asha"}, "vary": {"by": "grid", "factors": {"eval.times": [2, 4]}}},
+            "stop_early: eval.times is a factor",
+        ),
         ({"warm_start": ["other"]}, "warm_start is for adaptive search"),
     ],
 )

@@ -26,23 +26,27 @@ def plan(
     from orchestrator.plan.report import print_plan
     from orchestrator.plan.trials import done
     from orchestrator.track.ledger import changes_since_last_run, take_stock
+    from orchestrator.track.warm_start import gather_warm_start
 
-    planned = read_plan(file, site, changes, yes)
-    stock = take_stock(planned, accept_older_code).entries
+    stock = take_stock(read_plan(file, site, changes, yes), accept_older_code)
+    planned, there = stock.plan, done(stock.entries)
+    warm = gather_warm_start(planned)
     try:
         diff = changes_since_last_run(planned)
     except Unreachable as error:
         note(f"What has changed since the last run is not known: {error}")
         diff = None
     if as_json:
-        print_json(planned.to_json(stock, diff))
+        print_json(planned.to_json(stock.entries, diff) | {"warm_start": warm.notes})
     else:
-        print_plan(planned, stock, diff)
-        if len(done(stock)) == len(planned.trials) and not planned.to_propose:
+        print_plan(planned, stock.entries, diff)
+        for line in warm.notes:
+            print(f"  {line}")
+        if len(there) == len(planned.trials) and not planned.to_propose:
             print_next(f"sweep board {planned.sweep.name}{at(site)}")
-        elif not planned.problems(done(stock)):
+        elif not planned.problems(there):
             print_next(f"sweep run {file}{at(site)}")
-    planned.require_feasible(done(stock))
+    planned.require_feasible(there)
 
 
 @click.command()
@@ -157,5 +161,6 @@ def _conclude(outcome: Any, sweep: str, site: str | None, quiet: bool) -> None:
             f"{len(outcome.waiting)} trials never came to their end. Continue with:  {this_command()}"
         )
     if not quiet:
-        print(f"{sweep}: {len(outcome.finished)} trials finished, {len(outcome.already)} were there already.")
+        stopped = f"{len(outcome.stopped)} stopped early, " if outcome.stopped else ""
+        print(f"{sweep}: {len(outcome.finished)} trials finished, {stopped}{len(outcome.already)} were there already.")
         print_next(f"sweep board {sweep}{at(site)}", f"sweep promote {sweep}{at(site)}")

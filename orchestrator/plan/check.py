@@ -16,7 +16,7 @@ from perceiver.config import RunConfig
 from perceiver.wording import nearest
 
 if TYPE_CHECKING:
-    from orchestrator.plan.spec import Score, StopEarly, SweepFile
+    from orchestrator.plan.spec import Score, SweepFile
 
 METRICS = (
     "eval/mAP",
@@ -46,7 +46,7 @@ def check(document: Document, form: SweepFile, base: RunConfig | None) -> tuple[
     _check_scores(findings, form.scores, baseline)
     check_vary(findings, form.vary, baseline)
     findings.changed(baseline, form.final, ("final",))
-    _check_stop_early(findings, form.stop_early, baseline)
+    _check_stop_early(findings, form, baseline)
     return baseline, findings.mistakes
 
 
@@ -70,8 +70,13 @@ def _check_scores(findings: Findings, scores: Sequence[Score], baseline: RunConf
             findings.say(path, f"{name}: {score.metric} needs a baseline with audio and video")
 
 
-def _check_stop_early(findings: Findings, rule: StopEarly | None, baseline: RunConfig) -> None:
-    if rule is not None and rule.grace >= baseline.eval.times:
+def _check_stop_early(findings: Findings, form: SweepFile, baseline: RunConfig) -> None:
+    rule = form.stop_early
+    if rule is None:
+        return
+    if "eval.times" in getattr(form.vary, "factors", {}):
+        findings.say(("stop_early",), "stop_early: eval.times is a factor, and the rule compares by evaluations")
+    if rule.grace >= baseline.eval.times:
         findings.say(
             ("stop_early", "grace"),
             f"stop_early.grace: {rule.grace} leaves nothing to stop: a trial has eval.times {baseline.eval.times}",

@@ -6,7 +6,7 @@
 A plan is a pure function of the sweep, the data and the code: planning again gives the same trials in the same order.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -22,6 +22,7 @@ from orchestrator.plan.spec import Sweep
 from orchestrator.plan.trials import Configuration as Configuration
 from orchestrator.plan.trials import Plan as Plan
 from orchestrator.plan.trials import PlanDiff as PlanDiff
+from orchestrator.plan.trials import Proposal as Proposal
 from orchestrator.plan.trials import Trial as Trial
 from orchestrator.plan.trials import TrialState as TrialState
 from orchestrator.plan.trials import done as done
@@ -44,28 +45,33 @@ def plan_sweep(sweep: Sweep, site: Site | None = None, allow_many: bool = False)
         UsageError: more than 100,000 trials and not `allow_many`.
     """
     where = site or Site()
-    return _plan(sweep, where, [(each, sweep.seeds) for each in _distinct(sweep, where, allow_many)])
+    named = _distinct(sweep, where, allow_many)
+    searched = sweep.vary.factors.get("data.set", ()) if isinstance(sweep.vary, Adaptive) else ()
+    sets = {config.data.set for _, _, config in named} | {str(level) for level in searched}
+    maker = _Maker(sweep, where, look_at(where, sets))
+    return maker.plan(tuple(maker.configuration(each, sweep.seeds) for each in named))
 
 
-def extend_plan(plan: Plan, proposals: Sequence[tuple[Mapping[str, Any], Sequence[int]]]) -> Plan:
-    """The plan of an adaptive sweep with what its sampler has proposed, each as changes to the baseline with its seeds.
+def extend_plan(plan: Plan, proposals: Sequence[tuple[Proposal, Sequence[int]]]) -> Plan:
+    """The plan of an adaptive sweep with what its sampler has proposed, each with its seeds.
 
     Proposals that are the same configuration have their seeds together. What of the sweep's trials is left to propose
     is counted down.
 
     Raises:
         ConfigError: a proposal can't be run.
+        NoMatch: a proposal can't keep the baseline's cost.
     """
-    sweep = plan.sweep
-    named: dict[str, tuple[Named, tuple[int, ...]]] = {
-        canonical(each.config): ((each.label, each.changes, each.config), tuple(trial.seed for trial in each.trials))
-        for each in plan.configurations
-    }
-    for changes, seeds in proposals:
-        each = name_point(sweep, changes)
-        before = named.get(canonical(each[2]), (each, ()))
-        named[canonical(each[2])] = (before[0], tuple(dict.fromkeys([*before[1], *seeds])))
-    return _plan(sweep, plan.site, list(named.values()), plan.data)
+    if not proposals:
+        return plan
+    found = {canonical(each.config): each for each in plan.configurations}
+    maker = _Maker(plan.sweep, plan.site, plan.data, (trial for each in found.values() for trial in each.trials))
+    for proposal, seeds in proposals:
+        named = name_point(plan.sweep, proposal.changes)
+        before = found.get(canonical(named[2]))
+        wanted = [*(trial.seed for trial in before.trials), *seeds] if before else seeds
+        found[canonical(named[2])] = maker.configuration(named, tuple(dict.fromkeys(wanted)), proposal)
+    return maker.plan(tuple(found.values()))
 
 
 def name_point(sweep: Sweep, changes: Mapping[str, Any], name: str | None = None) -> Named:
@@ -86,41 +92,45 @@ def with_seed(config: RunConfig, seed: int) -> RunConfig:
     return config.model_copy(update={"train": config.train.model_copy(update={SEED.split(".")[1]: seed})})
 
 
-def _plan(
-    sweep: Sweep, site: Site, named: Sequence[tuple[Named, tuple[int, ...]]], data: DataSeen | None = None
-) -> Plan:
-    data = data or look_at(site, {config.data.set for (_, _, config), _ in named})
-    code = code_digest()
-    estimator, ids = Estimator(site, data), _Ids()
-    configurations = tuple(
-        Configuration(
-            name, changes, config, _trials(name, changes, config, seeds, data, code, ids), estimator.cost(config)
-        )
-        for (name, changes, config), seeds in named
-    )
-    to_propose = sweep.vary.trials - (len(configurations) - 1) if isinstance(sweep.vary, Adaptive) else 0
-    totals = estimator.totals((each.cost, len(each.trials)) for each in configurations)
-    return Plan(sweep, site, configurations, code, data, totals, to_propose)
+class _Maker:
+    """Makes a plan's parts: configurations with their trials and costs."""
 
+    def __init__(self, sweep: Sweep, site: Site, data: DataSeen, there: Iterable[Trial] = ()) -> None:
+        self.sweep, self.site, self.data = sweep, site, data
+        self.code = code_digest()
+        self.estimator, self.ids = Estimator(site, data), _Ids()
+        for trial in there:
+            self.ids.taken[trial.id] = config_digest(trial.config)
 
-def _trials(
-    name: str,
-    changes: dict[str, Any],
-    config: RunConfig,
-    seeds: Sequence[int],
-    data: DataSeen,
-    code: str,
-    ids: "_Ids",
-) -> tuple[Trial, ...]:
-    seen = data.digest(config.data.set)
-    role = "baseline" if name == BASELINE else "trial"
-    trials = []
-    for seed in seeds:
+    def configuration(self, named: Named, seeds: Sequence[int], proposal: Proposal | None = None) -> Configuration:
+        """A configuration with a trial for each seed."""
+        name, changes, config = named
+        trials = tuple(self._trial(named, seed, proposal) for seed in seeds)
+        return Configuration(name, changes, config, trials, self.estimator.cost(config))
+
+    def plan(self, configurations: tuple[Configuration, ...]) -> Plan:
+        """The plan of these configurations."""
+        vary = self.sweep.vary
+        to_propose = max(0, vary.trials - (len(configurations) - 1)) if isinstance(vary, Adaptive) else 0
+        totals = self.estimator.totals((each.cost, len(each.trials)) for each in configurations)
+        return Plan(self.sweep, self.site, configurations, self.code, self.data, totals, to_propose)
+
+    def _trial(self, named: Named, seed: int, proposal: Proposal | None) -> Trial:
+        name, changes, config = named
+        seen = self.data.digest(config.data.set)
         seeded = with_seed(config, seed)
         digest = config_digest(seeded)
-        whole = identity(digest, seen, code) if seen else None
-        trials.append(Trial(ids.short(digest), whole, name, changes, seed, role, seeded, seen))
-    return tuple(trials)
+        return Trial(
+            id=self.ids.short(digest),
+            identity=identity(digest, seen, self.code) if seen else None,
+            configuration=name,
+            factors=changes,
+            seed=seed,
+            role="baseline" if name == BASELINE else "trial",
+            config=seeded,
+            data_digest=seen,
+            proposal=proposal,
+        )
 
 
 class _Ids:

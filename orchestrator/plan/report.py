@@ -63,13 +63,7 @@ def summary(plan: Plan, states: States) -> list[str]:
     """Totals of what is left, what they are estimated from, and every limit that the plan breaks."""
     lines = ["     ".join([_trial_counts(plan, states), *_prices(plan, plan.left(states))]), plan.totals.basis]
     if plan.to_propose:
-        hours = plan.configurations[0].cost.gpu_hours
-        price = (
-            ""
-            if hours is None
-            else f", {_hours(hours * plan.to_propose)} hours more if they cost what the baseline does"
-        )
-        lines.append(f"and {plan.to_propose} configurations that {plan.sweep.vary.by} proposes from the results{price}")
+        lines.append(_to_propose(plan))
     return lines + [f"! {problem}" for problem in [*plan.data.problems.values(), *plan.problems(done(states))]]
 
 
@@ -85,6 +79,16 @@ def _prices(plan: Plan, left: Totals) -> list[str]:
     if left.seconds is not None:
         parts.append(f"{_duration(left.seconds)} at {left.side_by_side} trials side by side")
     return [*parts, f"{gibibytes(left.storage)} of checkpoints"]
+
+
+def _to_propose(plan: Plan) -> str:
+    """What a search will add, and what that costs if it costs what the baseline does."""
+    sweep, hours = plan.sweep, plan.configurations[0].cost.gpu_hours
+    trials, line = plan.to_propose, f"and {plan.to_propose} configurations that {plan.sweep.vary.by} proposes"
+    if more := len(sweep.seeds) - 1:
+        trials += sweep.replicate_top * more
+        line += f", with one seed each; then the best {sweep.replicate_top} with all {len(sweep.seeds)} seeds"
+    return line if hours is None else f"{line}: {_hours(hours * trials)} hours more if they cost what the baseline does"
 
 
 def changes_since(diff: PlanDiff) -> list[str]:

@@ -69,6 +69,23 @@ class Space:
             for other, levels in self.needs(key).items()
         )
 
+    def point(self, changes: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The levels that the existing factors have under these changes to the baseline.
+
+        None outside the space: a level that its factor lacks, or a change to another key.
+        """
+        chosen = {key: self.value(key, changes) for key in self.factors}
+        point = {key: level for key, level in chosen.items() if self.is_active(key, chosen)}
+        inside = all(_holds(self.factors[key], level) for key, level in point.items())
+        return point if inside and not set(changes) - set(point) else None
+
+    def point_of(self, config: RunConfig) -> dict[str, Any] | None:
+        """The point that a config has; None outside the space. Keys that are no factors are not looked at."""
+        there = flatten(config)
+        parts = {key[:at] for key in there for at, letter in enumerate(key) if letter == "."}
+        levels = {key: there.get(key, {}) for key in self.factors if key in there or key in parts}
+        return self.point({key: level for key, level in levels.items() if level != self.value(key, {})})
+
     def requirements(self, key: str) -> dict[str, Any] | None:
         """The fewest changes to the baseline under which the factor exists; None if its conditions never hold together.
 
@@ -122,6 +139,16 @@ class Space:
 
 def _levels(levels: Any) -> list[Any]:
     return levels if isinstance(levels, list) else [levels]
+
+
+def _holds(factor: Sequence[Any] | Range, level: Any) -> bool:
+    """Whether a factor has the level."""
+    if not isinstance(factor, Range):
+        return level in factor
+    if not isinstance(level, int | float) or not factor.low <= level <= factor.high:
+        return False
+    steps = (level - factor.low) / factor.step if factor.step else 0.0
+    return abs(steps - round(steps)) < 1e-6
 
 
 def level_at(factor: Sequence[Any] | Range, unit: float, whole: bool) -> Any:

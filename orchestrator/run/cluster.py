@@ -57,5 +57,14 @@ def require_room(site: Site) -> None:
     )
 
 
+def side_by_side(site: Site) -> int:
+    """How many trials there is room for: what the site says, else what fits on the nodes that are there now."""
+    if site.concurrency is not None:
+        return site.concurrency
+    wanted = site.trial_resources()
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    return max(1, sum(int(min(node.get(name, 0) / amount for name, amount in wanted.items())) for node in nodes))
+
+
 def _shown(resources: dict[str, float]) -> str:
     return ", ".join(f"{amount:g} {name}" for name, amount in resources.items())

@@ -12,7 +12,7 @@ from orchestrator.run.worker import Order, Report, work
 
 
 def run_trial(parameters: dict[str, Any]) -> None:
-    """Works an order and passes its reports on."""
+    """Works an order and passes its reports on; `tune.report` returns once the driver has heard the report."""
     order = Order(**parameters["order"])
     try:
         for report in work(order):

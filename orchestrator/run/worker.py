@@ -59,7 +59,7 @@ class Report:
 
     trial: str
     state: str
-    """started (once per attempt), running, finished, interrupted or failed."""
+    """started (once per attempt), running, finished, stopped (early), interrupted or failed."""
     clips: int = 0
     fraction: float = 0.0
     saved: float = 0.0
@@ -114,10 +114,14 @@ class _Trial:
 
     def run(self) -> Iterator[Report]:
         """The attempt, as reports."""
+        storage.remove(self.paths.stop)  # the verdict on an earlier attempt; the driver judges this one anew
         resume, history = self._newest_checkpoint()
         self.told = len(history)
         self._log(f"started on {self.node}" + (f", goes on at {self.resumed:.1%}" if self.resumed else ""))
         yield self._report("started", history=tuple(history))
+        if history and self._stops_early():
+            yield self._report("stopped")
+            return
         if self._shall_stop():
             yield self._report("interrupted")
             return
@@ -136,6 +140,9 @@ class _Trial:
             if progress.fraction >= 1 or progress.evaluation or stop or self._save_is_due():
                 news = self._save(progress)
             yield self._report("running", progress, news)
+            if progress.evaluation and progress.fraction < 1 and self._stops_early():
+                yield self._report("stopped", progress)
+                return
             if stop and progress.fraction < 1:
                 yield self._report("interrupted", progress)
                 return
@@ -156,6 +163,13 @@ class _Trial:
 
     def _shall_stop(self) -> bool:
         return storage.is_asked(self.order.stop)
+
+    def _stops_early(self) -> bool:
+        """Whether the driver, which has just heard the newest evaluation, has ended the trial at it."""
+        if not storage.is_asked(self.paths.stop):
+            return False
+        self._log(f"stopped by {storage.read_text(self.paths.stop)}")
+        return True
 
     def _save_is_due(self) -> bool:
         return time.monotonic() - self.last_save > self.order.checkpoint_seconds
