@@ -31,7 +31,7 @@ from perceiver.data.audioset import DataSource, Problem
 from perceiver.data.augment import augmented_parts
 from perceiver.data.batch import BadClip, Batch
 from perceiver.data.dataset import open_splits
-from perceiver.data.loading import train_batches
+from perceiver.data.loading import refuse_too_many, train_batches
 from perceiver.data.recipe import DEMO
 from perceiver.errors import ConfigError, ConfigMistake, PerceiverError
 from perceiver.evaluate import Evaluation, evaluate
@@ -132,6 +132,7 @@ def train(
             metrics |= evaluation.metrics
         for found in ranks.gather(state.bad):
             state.bad |= found
+        refuse_too_many(state.bad.values(), train_set, config)
         state.seconds += costs.lap()
         clips = state.step * config.train.batch_size
         if metrics:

@@ -38,6 +38,7 @@ _BOTH_MODALITIES = ("eval/mAP_audio_only", "eval/mAP_video_only")
 def check(document: Document, form: SweepFile, base: RunConfig | None) -> tuple[RunConfig, list[Mistake]]:
     """The baseline, and what is wrong. Without a base only names can be checked."""
     findings = Findings(document)
+    _check_fit(findings, form)
     if base is None:
         check_names(findings, form.vary)
         return RunConfig(), findings.mistakes
@@ -47,6 +48,16 @@ def check(document: Document, form: SweepFile, base: RunConfig | None) -> tuple[
     findings.changed(baseline, form.final, ("final",))
     _check_stop_early(findings, form, baseline)
     return baseline, findings.mistakes
+
+
+def _check_fit(findings: Findings, form: SweepFile) -> None:
+    """Parts that only some strategies know."""
+    if form.warm_start and form.vary.by not in ("tpe", "gp", "nsga2"):
+        findings.say(
+            ("warm_start",), f"warm_start is for adaptive search (tpe, gp, nsga2), and this sweep is {form.vary.by}"
+        )
+    if len(form.scores) > 1 and form.vary.by != "nsga2":
+        findings.say(("score",), f"score: several scores need by: nsga2, and this sweep is {form.vary.by}")
 
 
 def _check_scores(findings: Findings, scores: Sequence[Score], baseline: RunConfig) -> None:

@@ -7,6 +7,7 @@ A plan is a pure function of the sweep, the data and the code: planning again gi
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from orchestrator.errors import Mistake, SpecError, UsageError
@@ -15,7 +16,7 @@ from orchestrator.plan.combine import NoMatch, Point, configure, points
 from orchestrator.plan.data import DataSeen, look_at
 from orchestrator.plan.estimate import Estimator
 from orchestrator.plan.identity import ID_LENGTH, canonical, code_digest, config_digest, identity
-from orchestrator.plan.limits import oversized
+from orchestrator.plan.limits import beyond
 from orchestrator.plan.site import Site
 from orchestrator.plan.spec import Sweep
 from orchestrator.plan.trials import Configuration as Configuration
@@ -24,8 +25,9 @@ from orchestrator.plan.trials import PlanDiff as PlanDiff
 from orchestrator.plan.trials import Proposal as Proposal
 from orchestrator.plan.trials import Trial as Trial
 from orchestrator.plan.trials import TrialState as TrialState
+from orchestrator.plan.trials import done as done
 from orchestrator.plan.vary import Adaptive, Sampled
-from perceiver.config import RunConfig
+from perceiver.config import RunConfig, flatten
 from perceiver.errors import ConfigError
 
 MANY_TRIALS = 100_000
@@ -42,7 +44,8 @@ def plan_sweep(sweep: Sweep, site: Site | None = None, allow_many: bool = False)
         SpecError: combinations that can't be run, or a match that has no solution; all of them.
         UsageError: more than 100,000 trials and not `allow_many`.
     """
-    where, named = site or Site(), _distinct(sweep, allow_many)
+    where = site or Site()
+    named = _distinct(sweep, where, allow_many)
     searched = sweep.vary.factors.get("data.set", ()) if isinstance(sweep.vary, Adaptive) else ()
     sets = {config.data.set for _, _, config in named} | {str(level) for level in searched}
     maker = _Maker(sweep, where, look_at(where, sets))
@@ -59,6 +62,8 @@ def extend_plan(plan: Plan, proposals: Sequence[tuple[Proposal, Sequence[int]]])
         ConfigError: a proposal can't be run.
         NoMatch: a proposal can't keep the baseline's cost.
     """
+    if not proposals:
+        return plan
     found = {canonical(each.config): each for each in plan.configurations}
     maker = _Maker(plan.sweep, plan.site, plan.data, (trial for each in found.values() for trial in each.trials))
     for proposal, seeds in proposals:
@@ -141,42 +146,77 @@ class _Ids:
         return digest[:length]
 
 
-def _distinct(sweep: Sweep, allow_many: bool) -> list[Named]:
+def _distinct(sweep: Sweep, site: Site, allow_many: bool) -> list[Named]:
     """Every configuration once, the baseline first."""
+    if not allow_many:
+        _refuse_many(sweep)
     baseline = with_seed(sweep.baseline, 0)
     found: dict[str, Named] = {canonical(baseline): (BASELINE, {}, baseline)}
+    draws = _Draws(sweep, site) if isinstance(sweep.vary, Sampled) else None
     mistakes: list[Mistake] = []
-    sampled = sweep.vary if isinstance(sweep.vary, Sampled) else None
-    for point in _asked(sweep):
-        if sampled and len(found) > sampled.trials:
-            break
+    for point in draws.until(found) if draws else points(sweep.vary, sweep.baseline):
         try:
             each = name_point(sweep, point.changes, point.name)
         except (ConfigError, NoMatch) as error:
-            if not sampled:
+            if not draws:
                 mistakes.append(_cannot_run(sweep, point, error))
             continue
-        if sampled and oversized(each[2].model, sweep.limits):
+        if draws and draws.too_large(each[2]):
             continue
-        found.setdefault(canonical(each[2]), each)
-        if len(found) * len(sweep.seeds) > MANY_TRIALS and not allow_many:
-            raise UsageError(f"{sweep.source} asks for more than {MANY_TRIALS:,} trials. If you mean it, add --yes")
-    if sampled and len(found) <= sampled.trials:
-        message = f"vary.trials: {sampled.trials} asked for, but only {len(found) - 1} different ones were found"
-        mistakes.append(sweep.document.mistake(("vary", "trials"), message))
+        same = found.setdefault(canonical(each[2]), each)
+        if point.name is not None and same[0] != point.name:
+            message = f"{point.name} is the same configuration as {same[0]}; leave one of them out"
+            mistakes.append(sweep.document.mistake(point.place, message))
+    if draws and len(found) <= draws.wanted:
+        mistakes.append(sweep.document.mistake(("vary", "trials"), draws.too_few(len(found) - 1)))
     if mistakes:
         raise SpecError(sweep.source, mistakes)
     return list(found.values())
 
 
-def _asked(sweep: Sweep) -> Iterator[Point]:
-    """The sweep's points; of a drawing without end, as many as a patient person would wait for."""
-    asked = points(sweep.vary, sweep.baseline)
-    if isinstance(sweep.vary, Sampled):
-        for _ in range(_DRAWS_PER_TRIAL * sweep.vary.trials):
-            yield next(asked)
+def _refuse_many(sweep: Sweep) -> None:
+    """Raises UsageError for more than 100,000 trials; counts points, which is quick, and makes no config."""
+    before, most = flatten(sweep.baseline), MANY_TRIALS // len(sweep.seeds)
+    if isinstance(sweep.vary, Sampled | Adaptive):
+        many = sweep.vary.trials >= (MANY_TRIALS if isinstance(sweep.vary, Adaptive) else most)
     else:
-        yield from asked
+        seen: set[Any] = set()
+        for point in points(sweep.vary, sweep.baseline):
+            seen.add(frozenset((key, str(level)) for key, level in point.changes.items() if before.get(key) != level))
+            if len(seen) > most:
+                break
+        many = len(seen) > most
+    if many:
+        raise UsageError(f"{sweep.source} asks for more than {MANY_TRIALS:,} trials. If you mean it, add --yes")
+
+
+class _Draws:
+    """The draws of a random sweep: as many as a patient person would wait for, less those beyond the limits."""
+
+    def __init__(self, sweep: Sweep, site: Site) -> None:
+        assert isinstance(sweep.vary, Sampled)
+        self.wanted = sweep.vary.trials
+        self._sweep, self._site, self._estimator = sweep, site, Estimator(site, DataSeen())
+        self._too_large = 0
+
+    def until(self, found: Mapping[str, Any]) -> Iterator[Point]:
+        """Points until enough configurations are found beside the baseline."""
+        for point in islice(points(self._sweep.vary, self._sweep.baseline), _DRAWS_PER_TRIAL * self.wanted):
+            if len(found) > self.wanted:
+                return
+            yield point
+
+    def too_large(self, config: RunConfig) -> bool:
+        """Whether a drawn config lies beyond the limits of a single trial: it is drawn again."""
+        beyond_limits = any(beyond(self._estimator.cost(config), self._sweep.limits, self._site))
+        self._too_large += beyond_limits
+        return beyond_limits
+
+    def too_few(self, count: int) -> str:
+        """What to say when there were not enough."""
+        limits = f"; {self._too_large:,} draws lay beyond the limits" if self._too_large else ""
+        different = "1 different one was" if count == 1 else f"{count} different ones were"
+        return f"vary.trials: {self.wanted} asked for, but only {different} found{limits}"
 
 
 def _cannot_run(sweep: Sweep, point: Point, error: Exception) -> Mistake:

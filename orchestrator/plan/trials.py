@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from orchestrator.errors import InfeasiblePlan
 from orchestrator.plan.data import DataSeen
-from orchestrator.plan.estimate import Cost, Totals
+from orchestrator.plan.estimate import Cost, Estimator, Totals
 from orchestrator.plan.limits import altogether, beyond
 from orchestrator.plan.site import Site
 from orchestrator.plan.spec import Sweep
@@ -92,6 +92,13 @@ class Plan:
         """The digest of the baseline's data set; None where it can't be seen from here."""
         return self.data.digest(self.sweep.baseline.data.set)
 
+    def left(self, states: Mapping[str, TrialState]) -> Totals:
+        """What is left to pay: trials that are there cost nothing more, and one that was begun its rest."""
+        shares = {key: 1 - state.progress for key, state in states.items() if state.state == "unfinished"}
+        shares |= dict.fromkeys(done(states), 0.0)
+        each = ((each.cost, shares.get(trial.id, 1.0)) for each in self.configurations for trial in each.trials)
+        return Estimator(self.site, self.data).totals(each)
+
     def competes(self, trial: Trial) -> bool:
         """Whether `stop_early` compares the trial with others.
 
@@ -123,11 +130,11 @@ class Plan:
             lines = "\n  ".join(found)
             raise InfeasiblePlan(f"{self.sweep.name} is beyond its limits; nothing was started.\n  {lines}")
 
-    def to_json(self, states: Mapping[str, TrialState] | None = None) -> dict[str, Any]:
-        """The plan as one JSON object, with where its trials stand."""
+    def to_json(self, states: Mapping[str, TrialState] | None = None, diff: "PlanDiff | None" = None) -> dict[str, Any]:
+        """The plan as one JSON object, with where its trials stand, and what is new since an earlier plan."""
         from orchestrator.plan.report import plan_as_json
 
-        return plan_as_json(self, states or {})
+        return plan_as_json(self, states or {}, diff)
 
     def freeze(self) -> dict[str, Any]:
         """The plan as it is kept beside the results, `sweep.json`: trial -> identity, and what makes its config."""
@@ -160,6 +167,12 @@ class Plan:
         )
 
 
+def done(states: Mapping[str, TrialState]) -> frozenset[str]:
+    """Ids of the trials whose results are there; one that was stopped early is a result."""
+    there = ("finished", "reusable", "stopped")
+    return frozenset(key for key, state in states.items() if state.state in there)
+
+
 @dataclass(frozen=True)
 class PlanDiff:
     """Trial id -> `configuration seed n`, since an earlier plan. Dropped trials keep their results."""
@@ -167,3 +180,7 @@ class PlanDiff:
     added: dict[str, str]
     kept: dict[str, str]
     dropped: dict[str, str]
+
+    def __bool__(self) -> bool:
+        """Whether anything differs."""
+        return bool(self.added or self.dropped)

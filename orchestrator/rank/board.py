@@ -147,11 +147,12 @@ def make_board(
     finals: Sequence[RunRecord] = (),
     replicates: int = 1,
 ) -> Board:
-    """Ranks runs that were read already; `replicates` is how many seeds a configuration has to have for that."""
-    made = make_rows(trials, score["metric"], replicates)
-    stopped = [row for row in made if row.stopped]
-    searched = [row for row in made if not row.stopped and row.begun < row.planned]
-    rows = rank_rows([row for row in made if row not in stopped and row not in searched], score["goal"])
+    """Ranks runs that were read already; `replicates` is how many seeds a search gives to what is ranked."""
+    is_search = any(run.tags.get(Tag.PROPOSAL) for run in trials)
+    made = make_rows(trials, score["metric"], replicates if is_search else 1)
+    stopped, whole = [row for row in made if row.stopped], [row for row in made if not row.stopped]
+    searched = [row for row in whole if row.begun < row.planned]
+    rows = rank_rows([row for row in whole if row.begun >= row.planned], score["goal"])
     states = [run.status for run in trials]
     hours, hours_are = _hours(trials)
     return Board(
@@ -164,7 +165,7 @@ def make_board(
         searched=tuple(sorted(searched, key=lambda row: _place(row, score["goal"]))),
         stopped=tuple(sorted(stopped, key=lambda row: _farthest(row, score["goal"]))),
         finals=tuple(make_rows(finals, score["metric"])),
-        is_search=any(run.tags.get(Tag.PROPOSAL) for run in trials),
+        is_search=is_search,
         trials=len(states),
         finished=states.count("FINISHED"),
         stopped_trials=sum(len(row.stopped) for row in stopped),

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from orchestrator.errors import UsageError
-from orchestrator.plan.planner import Plan, plan_sweep
-from orchestrator.plan.report import done
+from orchestrator.plan.planner import Plan, done, plan_sweep
 from orchestrator.plan.site import Site, load_site
 from orchestrator.plan.spec import Sweep, load_sweep
 from orchestrator.plan.vary import Adaptive
@@ -98,8 +97,6 @@ def _upcoming(desk: Desk, warm: WarmStart, display: Silent) -> Upcoming:
     plan = desk.stock.plan
     if not isinstance(plan.sweep.vary, Adaptive):
         return Planned(desk.book_all())
-    for line in warm.notes:
-        display.note(line)
     return Proposals(plan, desk, warm, lambda: side_by_side(plan.site), display.note)
 
 

@@ -27,13 +27,15 @@ class EarlyStopping:
         for booking in bookings:
             self._remember(booking)
 
-    def judge(self, booking: Booking) -> EarlyStop | None:
+    def judge(self, booking: Booking, fraction: float) -> EarlyStop | None:
         """Where the trial, whose newest evaluation has just come in, was asked to stop; None if it goes on.
+
+        `fraction`: the share of the trial that is done; at its end there is nothing to stop.
 
         Storage that is away for a moment costs nothing: the trial is asked again at its next evaluation.
         """
         self._remember(booking)
-        if self._rule is None or not booking.may_stop or not booking.scores:
+        if self._rule is None or not booking.may_stop or not booking.scores or fraction >= 1:
             return None
         evaluation = len(booking.scores)
         if not self._rule.hear(booking.trial.id, evaluation, booking.scores[-1][0]):

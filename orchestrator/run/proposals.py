@@ -46,6 +46,8 @@ class Proposals:
         self._again = 0.0
         for point, scores in warm.results:
             self._study.learn(point, scores)
+        for line in warm.notes:
+            say(line)
         first = [booking for booking in self.bookings.values() if not self._is_replicate(booking.trial)]
         for booking in first:
             self._restore(booking)

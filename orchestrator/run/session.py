@@ -53,6 +53,10 @@ class Session:
             with Interrupt(self._on_interrupt), connected(self.plan.site), self.display.showing(self.upcoming):
                 require_room(self.plan.site)
                 self._tune()
+        self.conclude()
+
+    def conclude(self) -> None:
+        """Says in the outcome what came of it."""
         came_here = {*self.outcome.finished, *self.outcome.stopped}
         there = [key for key, booking in self.upcoming.bookings.items() if booking.there]
         self.outcome.already = [key for key in there if key not in came_here]
@@ -147,7 +151,7 @@ class Session:
         """Takes in what was evaluated; the trial waits for this, so it may find here that it shall stop."""
         if found := evaluations(report["history"], self.plan.sweep.scores):
             booking.scores += found
-            self._verdicts[booking.trial.id] = self.early.judge(booking) if report["fraction"] < 1 else None
+            self._verdicts[booking.trial.id] = self.early.judge(booking, report["fraction"])
 
     def _end(self, booking: Booking, how: Ended) -> None:
         """A trial's end is passed on once; a process that died after its last report comes to its end again."""

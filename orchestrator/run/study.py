@@ -68,10 +68,12 @@ class Study:
 
     def ask(self) -> Proposal | None:
         """The next point; None when no new one is found."""
+        refused: list[_Record] = []
         for attempt in range(_TRIES):
-            changes = self._draw(attempt)
+            changes = self._draw(attempt, refused)
             if (name := self._acceptable(changes)) is not None:
                 return self._note(changes, name)
+            refused.append(_Record(changes))
         return None
 
     def tell(self, number: int, history: History, ended: Ended) -> None:
@@ -119,15 +121,20 @@ class Study:
             return None
         return name
 
-    def _draw(self, attempt: int) -> dict[str, Any]:
-        """What the sampler proposes after all that is on record."""
+    def _draw(self, attempt: int, refused: Sequence[_Record]) -> dict[str, Any]:
+        """What the sampler proposes after all that is on record.
+
+        What was refused just now is shown as running, from which TPE keeps away: it would insist on a level that it
+        has never seen. From half of the tries on, points are drawn at random.
+        """
         number = len(self._proposed)
         seed = ((self.vary.seed * 1_000_003 + number) * 1_009 + attempt) % 2**32
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # GP and group are experimental; a step need not lead to `high` exactly
             directions = [score.goal for score in self.sweep.scores]
-            study = optuna.create_study(directions=directions, sampler=_sampler(self.vary, seed))
-            study.add_trials(list(self._frozen()))
+            sampler = _sampler(self.vary, seed) if attempt < _TRIES // 2 else optuna.samplers.RandomSampler(seed)
+            study = optuna.create_study(directions=directions, sampler=sampler)
+            study.add_trials(list(self._frozen(refused)))
             trial = study.ask()
             chosen: dict[str, Any] = {}
             for key in self.space.ordered():
@@ -149,11 +156,13 @@ class Study:
         assert not isinstance(factor, Range)
         return factor[trial.suggest_categorical(key, range(len(factor)))]
 
-    def _frozen(self) -> Iterator[FrozenTrial]:
+    def _frozen(self, refused: Sequence[_Record]) -> Iterator[FrozenTrial]:
         """The records as Optuna has them."""
-        generation_size = max(2, self.vary.startup)
-        for index, record in enumerate([*self._known, *self._proposed]):
-            generation = max(0, index - len(self._known)) // generation_size
+        size, completed = max(2, self.vary.startup), 0
+        for index, record in enumerate([*self._known, *self._proposed, *refused]):
+            generation = completed // size  # of results, as Optuna counts: one without two parents ends in an error
+            if index >= len(self._known):
+                completed += record.state == TrialState.COMPLETE
             yield create_trial(
                 state=record.state,
                 params={key: self._place(key, level) for key, level in record.changes.items()},

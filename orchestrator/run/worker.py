@@ -27,6 +27,8 @@ from perceiver.data.audioset import DataSource
 from perceiver.data.batch import BadClip
 from perceiver.errors import CheckpointError
 from perceiver.ranks import Ranks
+from perceiver.speed import Mark as Mark
+from perceiver.speed import measure as measure_speed
 from perceiver.state import verify
 from perceiver.train import Progress, train
 
@@ -86,6 +88,18 @@ def work(order: Order) -> Iterator[Report]:
     torch.set_num_threads(max(1, order.cpus))
     with tempfile.TemporaryDirectory(prefix=f"trial-{order.trial}-") as scratch:
         yield from _Trial(order, Path(scratch)).run()
+
+
+def measure(order: Order, seconds: float) -> Iterator[Mark]:
+    """Measures a trial's config for so many seconds, as it would train here; saves nothing."""
+    torch.set_num_threads(max(1, order.cpus))
+    yield from measure_speed(
+        parse(order.config),
+        DataSource(**order.data),
+        device=torch.device("cuda" if order.gpus else "cpu"),
+        seconds=seconds,
+        data_workers=order.data_workers,
+    )
 
 
 class _Trial:

@@ -1,6 +1,6 @@
 """What is already there for a plan: which trials are finished, here or in another sweep, and which were begun.
 
-Reads MLflow only, through the reader that needs no mlflow, so that `sweep plan` stays quick.
+Reads MLflow through the reader that needs no mlflow, so that `sweep plan` stays quick; and the last plan from storage.
 """
 
 import json
@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.errors import UsageError
-from orchestrator.plan.planner import Plan, Trial, extend_plan
+from orchestrator.plan.planner import Plan, PlanDiff, Trial, extend_plan
+from orchestrator.plan.vary import Adaptive
+from orchestrator.track import storage
 from orchestrator.track.names import SUPERSEDED, Tag
+from orchestrator.track.paths import SweepPaths
 from orchestrator.track.proposals import recorded_proposals
 from orchestrator.track.reader import NoDatabase, find_identities, read_by_id, read_runs
 from orchestrator.track.records import RunRecord
@@ -103,6 +106,20 @@ def take_stock(plan: Plan, accept_older_code: bool = False) -> Stock:
     elsewhere = _results(plan, plan.trials)
     entries = {trial.id: _entry(trial, plan, here, elsewhere, accept_older_code) for trial in plan.trials}
     return Stock(plan, entries, tuple(run for run in here if not is_final(run)), accept_older_code)
+
+
+def changes_since_last_run(plan: Plan) -> PlanDiff | None:
+    """What differs from the plan that lies beside the sweep's results; None if nothing does, or it was never run.
+
+    An adaptive sweep's plan holds what was proposed, which no file says, so there is nothing to compare.
+
+    Raises:
+        Unreachable: storage does not answer.
+    """
+    if isinstance(plan.sweep.vary, Adaptive):
+        return None
+    frozen = storage.read_json(SweepPaths(plan.site.storage, plan.sweep.name).plan)
+    return (plan.diff(frozen) or None) if frozen else None
 
 
 def is_final(run: RunRecord) -> bool:

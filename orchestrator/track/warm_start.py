@@ -72,7 +72,7 @@ def _trials(plan: Plan, name: str) -> Iterable[RunRecord]:
     try:
         return read_runs(plan.site.tracking, name).trials
     except NoDatabase as error:
-        raise UsageError(f"warm_start: no sweep {name}. {error}") from None
+        raise UsageError(f"warm_start: No sweep {name}. {error}") from None
     except UsageError as error:
         raise UsageError(f"warm_start: {error}") from None
 

@@ -20,7 +20,7 @@ class Clip(NamedTuple):
     """One clip of a data set: its file, where the segment lies in its source, its classes.
 
     `trimmed`: the file's own time begins with the segment. Where it is false the reader decides by the file's
-    length (see `perceiver.data.clips.ClipReader.segment`).
+    length (see `perceiver.data.clips.segment`).
     """
 
     id: str

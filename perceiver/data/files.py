@@ -99,11 +99,28 @@ def open_media(url: str) -> str | BinaryIO:
         filesystem, path = _filesystem(url)
         file = filesystem.open(path, "rb")
         if (file.size or 0) > _WHOLE:
-            return file
+            return _Steady(file, url)
         with file:
             return io.BytesIO(file.read())
 
     return with_retries(fetch, url)
+
+
+class _Steady:
+    """A large remote file, read in blocks, each asked for again where storage fails. What PyAV needs of a file."""
+
+    def __init__(self, file: BinaryIO, url: str) -> None:
+        self._file, self._url = file, url
+        self.seek, self.tell, self.close = file.seek, file.tell, file.close
+
+    def read(self, size: int = -1) -> bytes:
+        position = self._file.tell()
+
+        def read() -> bytes:
+            self._file.seek(position)
+            return self._file.read(size)
+
+        return with_retries(read, self._url)
 
 
 def with_retries(call: Callable[[], T], what: str) -> T:
