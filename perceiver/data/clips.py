@@ -14,6 +14,7 @@ from perceiver.data.dataset import Clip
 from perceiver.data.media import Media
 from perceiver.data.pictures import Fit, Pictures, read_pictures
 from perceiver.data.sounds import Sound, read_sound
+from perceiver.data.stored import StoredClip, open_clip
 from perceiver.errors import ClipError
 
 DEADLINE = 60.0
@@ -113,8 +114,8 @@ def segment(clip: Clip, duration: float) -> tuple[float, float]:
     return 0.0, min(length, duration)
 
 
-def _opened(clip: Clip, wants: Wants) -> Media:
-    media = Media(clip.path, wants.deadline)
+def _opened(clip: Clip, wants: Wants) -> Media | StoredClip:
+    media = open_clip(clip.path, wants.deadline)
     has = {"picture": wants.video and media.video, "sound": wants.audio and media.audio}
     if not any(has.values()):
         media.close()
@@ -127,7 +128,7 @@ def _steps(seconds: float, wants: Wants) -> int:
     return int(seconds * wants.grid + 0.5)
 
 
-def _read(media: Media, wants: Wants, start: float, steps: int, offsets: list[int]) -> list[Excerpt]:
+def _read(media: Media | StoredClip, wants: Wants, start: float, steps: int, offsets: list[int]) -> list[Excerpt]:
     """Reads `steps` of the grid from `start` seconds on, once, and cuts the clips at `offsets` out of them."""
     pictures = sound = None
     cuts: list[int] = []

@@ -101,8 +101,10 @@ class _Converter:
         if self._fit.how == "crop":
             width = round(size * min(max(aspect, 1.0), _WIDEST))
             height = round(size * min(max(1 / aspect, 1.0), _WIDEST))
-        between = "yuv422p" if frame.format.name.startswith("yuv") else "rgb24"
-        scaled = self._scaler.reformat(frame, width, height, between, interpolation="BILINEAR", threads=1)
+        scaled = frame
+        if (frame.width, frame.height) != (width, height):
+            between = "yuv422p" if frame.format.name.startswith("yuv") else "rgb24"
+            scaled = self._scaler.reformat(frame, width, height, between, interpolation="BILINEAR", threads=1)
         scaled = self._colours.reformat(scaled, format="rgb24", threads=1)
         top, left = (height - size) // 2, (width - size) // 2
         turns = round(frame.rotation / 90) % 4

@@ -1,0 +1,264 @@
+"""Reads a data set once for all sweeps and writes it as shards (see `shards`) that are cheap to read at random.
+
+    ingest(DataSource("/data/audioset"), "s3://sets/audioset-224")
+
+What belongs into which shard follows from the rows alone. So the same command, run again, keeps the shards that are
+finished and makes the rest; run once more, it finds the set complete and does nothing. A complete set never changes,
+since trials may be reading it and their identity holds its digest: where the source has other rows or files by then,
+that is an error which names them, and the answer is another place. Before, shards whose rows are the same are kept.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from perceiver.data.audioset import LABELS_FILE, DataSource, Layout, Segment
+from perceiver.data.files import PART, File, find_files, is_local, join, local_path, read_bytes, write_bytes
+from perceiver.data.packing import ShardRecord, ShardTask, write_shard
+from perceiver.data.shards import (
+    INDEX_FILE,
+    LEFT_OUT_FILE,
+    SHARDS_FILE,
+    SPLITS,
+    Form,
+    IndexRows,
+    Shards,
+    read_shards,
+    write_index,
+)
+from perceiver.errors import DataError
+
+_LARGEST, _SMALLEST, _FEWEST = 256, 16, 64
+"""Clips of a shard: 256, which are 300 MB at ten seconds each; fewer, down to 16, where that would make less than 64
+shards of a split, since a shard is what a worker does at a time and what an interruption loses."""
+_TRIED = 100
+"""Clips after which an ingest that can't read half of them is given up."""
+_FAILURES = 3
+"""Shards that may fail before storage is taken to be down, unless more were written meanwhile."""
+_REQUESTS = 32
+"""Records that are read side by side."""
+
+Run = Callable[[Callable[[ShardTask], ShardRecord], Iterable[ShardTask]], Iterable[ShardRecord]]
+Progress = Callable[[int, int], None]
+Place = tuple[str, int]
+"""Split and number of a shard."""
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """A complete set, and what this run did for it: shards that it wrote, and those that were there."""
+
+    url: str
+    shards: Shards
+    written: int
+    kept: int
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain data."""
+        about = asdict(self.shards)
+        told = {key: about[key] for key in ("digest", "clips", "left_out", "classes", "bytes", "form")}
+        return {"url": self.url, "shards_written": self.written, "shards_kept": self.kept} | told
+
+
+def ingest(
+    source: DataSource, dest: str, form: Form | None = None, progress: Progress | None = None, *, run: Run = map
+) -> Ingested:
+    """Makes `dest` a complete ingested set, or finds that it is one. `progress(done, total)` counts clips.
+
+    `run` is `map` or something like it that spreads the work over machines, in any order. It may be stopped at any
+    moment: finished shards count, half-written ones don't.
+
+    Raises:
+        DataError: the source is no data set; the destination holds something else, or a set of other clips; less than
+            half of the clips can be read; storage failed, and running it again makes what is missing.
+    """
+    plan = _Plan(source, dest, form or Form())
+    there, listed = read_shards(dest), {file.name: file for file in find_files(dest)}
+    if there is None:
+        _claim(plan, listed)
+    elif there.form != plan.form:
+        raise DataError(f"{dest} holds a set for {there.form.pixels} pixels, not {plan.form.pixels}: choose another")
+    elif there.complete and there.source != plan.source_digest:
+        raise DataError(_changes(plan, listed))
+    elif there.complete and _is_whole(there, listed):
+        return Ingested(dest, there, 0, len(plan.tasks))
+    records = _finished(plan, listed)
+    kept = len(records)
+    _write(plan, records, progress or (lambda done, total: None), run)
+    return Ingested(dest, _finish(plan, records), len(records) - kept, kept)
+
+
+class _Plan:
+    """Which rows make which shard.
+
+    Raises:
+        DataError: the source is not in AudioSet's layout, or a split has no row with a file.
+    """
+
+    def __init__(self, source: DataSource, dest: str, form: Form) -> None:
+        _refuse_places(source.url, dest)
+        layout = Layout(source)
+        self.source, self.dest, self.form, self.classes = source, dest, form, layout.classes
+        self.mids = [label.mid for label in layout.classes]
+        self.tasks: list[ShardTask] = []
+        self.problems: list[tuple[str, str, str, str]] = []
+        """Rows that can't be used, as lines of left_out.csv."""
+        for split in SPLITS:
+            rows = []
+            for row in layout.segments(split):
+                if isinstance(row, Segment):
+                    rows.append(row)
+                else:
+                    self.problems.append((split, row.where, row.reason, row.message))
+            if not rows:
+                counts = Counter(reason for of, _, reason, _ in self.problems if of == split)
+                raise DataError(f"{source.url} has no usable row in its {split} split: {dict(counts)}")
+            size = min(max(-(-len(rows) // _FEWEST), _SMALLEST), _LARGEST)
+            for number, first in enumerate(range(0, len(rows), size)):
+                task = ShardTask(dest, split, number, first, form, rows[first : first + size], self.mids)
+                self.tasks.append(task)
+        self.keys: dict[Place, str] = {(task.split, task.number): task.key() for task in self.tasks}
+        self.source_digest = hashlib.sha256(json.dumps([self.mids, *self.keys.values()]).encode()).hexdigest()
+
+    @property
+    def clips(self) -> int:
+        return sum(len(task.rows) for task in self.tasks)
+
+
+def _refuse_places(source: str, dest: str) -> None:
+    if read_shards(source) is not None:
+        raise DataError(f"{source} is an ingested set already; a site file can name it as it is")
+    inner, outer = (f"{os.path.realpath(local_path(url)) if is_local(url) else url.rstrip('/')}/" for url in (dest, source))
+    if inner.startswith(outer) or outer.startswith(inner):
+        raise DataError(f"{dest} lies within {source}, or around it: shards need a place of their own")
+
+
+def _claim(plan: _Plan, listed: dict[str, File]) -> None:
+    """Marks an empty place as ours."""
+    others = [name for name in listed if not name.endswith(PART)]
+    if others:
+        raise DataError(f"{plan.dest} holds something that is no ingested set, such as {others[0]}: name an empty place")
+    write_bytes(join(plan.dest, SHARDS_FILE), Shards(plan.form).to_json())
+
+
+def _records(tasks: Iterable[ShardTask]) -> Iterator[tuple[ShardTask, ShardRecord | None]]:
+    """What lies at the destination of each shard."""
+
+    def read(task: ShardTask) -> tuple[ShardTask, ShardRecord | None]:
+        try:
+            return task, ShardRecord.parse(read_bytes(task.record))
+        except FileNotFoundError:
+            return task, None
+
+    with ThreadPoolExecutor(_REQUESTS, thread_name_prefix="read-records") as pool:
+        yield from pool.map(read, tasks)
+
+
+def _finished(plan: _Plan, listed: dict[str, File]) -> dict[Place, ShardRecord]:
+    """Shards that can be kept: of the same rows, whole, and not those of a time when little could be read."""
+    found = {}
+    for task, record in _records(task for task in plan.tasks if task.name in listed):
+        place = task.split, task.number
+        whole = record is not None and record.key == plan.keys[place] and record.bytes == listed[task.name].size
+        if record is not None and whole and 2 * len(record.left_out) <= len(task.rows):
+            found[place] = record
+    return found
+
+
+def _is_whole(there: Shards, listed: dict[str, File]) -> bool:
+    names = [name for split in SPLITS for name in there.shards[split]]
+    needed = {*names, INDEX_FILE, LABELS_FILE, LEFT_OUT_FILE}
+    return needed <= listed.keys() and sum(listed[name].size for name in names) == there.bytes
+
+
+def _write(plan: _Plan, records: dict[Place, ShardRecord], progress: Progress, run: Run) -> None:
+    """Adds the records of the missing shards to those that are there."""
+    kept, failures = len(records), list[str]()
+    clips = sum(len(record.files) for record in records.values())
+    progress(clips, plan.clips)
+    for record in run(write_shard, [task for task in plan.tasks if (task.split, task.number) not in records]):
+        if record.failure:
+            failures.append(record.failure)
+            if len(failures) >= max(_FAILURES, len(records) - kept):
+                break
+            continue
+        records[record.split, record.number] = record
+        clips += len(record.files)
+        _refuse_unreadable(plan, records, clips)
+        progress(clips, plan.clips)
+    if failures:
+        missing = len(plan.tasks) - len(records)
+        raise DataError(
+            f"{missing} of {len(plan.tasks)} shards are not written, {len(failures)} of them since storage failed; the "
+            f"same command makes just these. First: {failures[0]}"
+        )
+
+
+def _refuse_unreadable(plan: _Plan, records: dict[Place, ShardRecord], clips: int) -> None:
+    left_out = [clip for record in records.values() for clip in record.left_out]
+    if clips >= min(_TRIED, plan.clips) and 2 * len(left_out) > clips:
+        counts = ", ".join(f"{n} {reason}" for reason, n in Counter(clip.reason for clip in left_out).most_common())
+        named = "; ".join(clip.message for clip in left_out[:3])
+        raise DataError(f"{len(left_out)} of the first {clips} clips of {plan.source.url} can't be read ({counts}): {named}")
+
+
+def _finish(plan: _Plan, records: dict[Place, ShardRecord]) -> Shards:
+    """Writes the index and what belongs to it; shards.json, which makes the set complete, last."""
+    sha = hashlib.sha256(json.dumps([asdict(plan.form), plan.mids]).encode())
+    rows = {split: IndexRows() for split in SPLITS}
+    left_out = list(plan.problems)
+    for task in plan.tasks:
+        record = records[task.split, task.number]
+        for clip in record.clips:
+            row = task.rows[clip.row]
+            place = (task.number, clip.offset, clip.length)
+            rows[task.split].append(row.id, row.start, row.end, row.labels, place)
+            sha.update(f"{task.split} {row.id} {row.start!r} {row.end!r} {row.labels} {clip.sha256}\n".encode())
+        for missing in record.left_out:
+            row = task.rows[missing.row]
+            left_out.append((task.split, f"{row.id} at {row.start:g} s", missing.reason, missing.message))
+    index = write_index(rows)
+    classes = [(number, label.mid, label.name) for number, label in enumerate(plan.classes)]
+    write_bytes(join(plan.dest, INDEX_FILE), index)
+    write_bytes(join(plan.dest, LABELS_FILE), _table(("index", "mid", "display_name"), classes))
+    write_bytes(join(plan.dest, LEFT_OUT_FILE), _table(("split", "row", "reason", "message"), left_out))
+    shards = Shards(
+        plan.form,
+        complete=True,
+        digest=sha.hexdigest(),
+        source=plan.source_digest,
+        clips={split: len(rows[split].ids) for split in SPLITS},
+        left_out=dict(Counter(reason for _, _, reason, _ in left_out).most_common()),
+        classes=len(plan.classes),
+        shards={split: [task.name for task in plan.tasks if task.split == split] for split in SPLITS},
+        index=hashlib.sha256(index).hexdigest(),
+        bytes=sum(record.bytes for record in records.values()),
+    )
+    write_bytes(join(plan.dest, SHARDS_FILE), shards.to_json())
+    _remove_parts(plan.dest)
+    return shards
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue().encode()
+
+
+def _remove_parts(dest: str) -> None:
+    """Files that a killed worker left half written; on object storage there are none."""
+    for file in find_files(dest) if is_local(dest) else ():
+        if file.name.endswith(PART):
+            os.unlink(file.path)
+
+
+def _changes(plan: _Plan, listed: dict[str, File]) -> str:
+    """How the source differs from the one that a complete set was made from."""
+    ...
