@@ -137,7 +137,9 @@ def _read(media: Media | StoredClip, wants: Wants, start: float, steps: int, off
     if wants.audio is not None and media.audio is not None:
         rate = wants.audio.sample_rate
         cuts = [round(offset / wants.grid * rate) for offset in offsets]
-        sound = read_sound(media, start, max(cuts) + wants.audio.samples, rate)
+        samples = max(cuts) + wants.audio.samples
+        sound = media.sound(start, samples, rate) if isinstance(media, StoredClip) else None
+        sound = sound or read_sound(media, start, samples, rate)
     excerpts = [_cut(wants, pictures, sound, *cut) for cut in zip(offsets, cuts or offsets, strict=True)]
     if any(excerpt.video is None and excerpt.audio is None for excerpt in excerpts):
         message = (

@@ -33,6 +33,7 @@ from perceiver.data.shards import (
     read_shards,
     write_index,
 )
+from perceiver.data.synthetic import ensure_synthetic
 from perceiver.errors import DataError
 
 _LARGEST, _SMALLEST, _FEWEST = 256, 16, 64
@@ -63,7 +64,7 @@ class Ingested:
     def to_json(self) -> dict[str, Any]:
         """All of it as plain data."""
         about = asdict(self.shards)
-        told = {key: about[key] for key in ("digest", "clips", "left_out", "classes", "bytes", "form")}
+        told = {key: about[key] for key in ("digest", "clips", "left_out", "classes", "size", "form")}
         return {"url": self.url, "shards_written": self.written, "shards_kept": self.kept} | told
 
 
@@ -86,7 +87,7 @@ def ingest(
     elif there.form != plan.form:
         raise DataError(f"{dest} holds a set for {there.form.pixels} pixels, not {plan.form.pixels}: choose another")
     elif there.complete and there.source != plan.source_digest:
-        raise DataError(_changes(plan, listed))
+        raise DataError(_changes(plan, there))
     elif there.complete and _is_whole(there, listed):
         return Ingested(dest, there, 0, len(plan.tasks))
     records = _finished(plan, listed)
@@ -104,6 +105,8 @@ class _Plan:
 
     def __init__(self, source: DataSource, dest: str, form: Form) -> None:
         _refuse_places(source.url, dest)
+        if source.recipe is not None:
+            ensure_synthetic(source.url, source.recipe)
         layout = Layout(source)
         self.source, self.dest, self.form, self.classes = source, dest, form, layout.classes
         self.mids = [label.mid for label in layout.classes]
@@ -148,25 +151,26 @@ def _claim(plan: _Plan, listed: dict[str, File]) -> None:
     write_bytes(join(plan.dest, SHARDS_FILE), Shards(plan.form).to_json())
 
 
-def _records(tasks: Iterable[ShardTask]) -> Iterator[tuple[ShardTask, ShardRecord | None]]:
-    """What lies at the destination of each shard."""
+def _read_records(urls: Iterable[str]) -> Iterator[ShardRecord | None]:
+    """What the record of each shard says, many at a time."""
 
-    def read(task: ShardTask) -> tuple[ShardTask, ShardRecord | None]:
+    def read(url: str) -> ShardRecord | None:
         try:
-            return task, ShardRecord.parse(read_bytes(task.record))
+            return ShardRecord.parse(read_bytes(url))
         except FileNotFoundError:
-            return task, None
+            return None
 
     with ThreadPoolExecutor(_REQUESTS, thread_name_prefix="read-records") as pool:
-        yield from pool.map(read, tasks)
+        yield from pool.map(read, urls)
 
 
 def _finished(plan: _Plan, listed: dict[str, File]) -> dict[Place, ShardRecord]:
     """Shards that can be kept: of the same rows, whole, and not those of a time when little could be read."""
     found = {}
-    for task, record in _records(task for task in plan.tasks if task.name in listed):
+    tasks = [task for task in plan.tasks if task.name in listed]
+    for task, record in zip(tasks, _read_records(task.record for task in tasks), strict=True):
         place = task.split, task.number
-        whole = record is not None and record.key == plan.keys[place] and record.bytes == listed[task.name].size
+        whole = record is not None and record.key == plan.keys[place] and record.size == listed[task.name].size
         if record is not None and whole and 2 * len(record.left_out) <= len(task.rows):
             found[place] = record
     return found
@@ -175,7 +179,7 @@ def _finished(plan: _Plan, listed: dict[str, File]) -> dict[Place, ShardRecord]:
 def _is_whole(there: Shards, listed: dict[str, File]) -> bool:
     names = [name for split in SPLITS for name in there.shards[split]]
     needed = {*names, INDEX_FILE, LABELS_FILE, LEFT_OUT_FILE}
-    return needed <= listed.keys() and sum(listed[name].size for name in names) == there.bytes
+    return needed <= listed.keys() and sum(listed[name].size for name in names) == there.size
 
 
 def _write(plan: _Plan, records: dict[Place, ShardRecord], progress: Progress, run: Run) -> None:
@@ -239,7 +243,7 @@ def _finish(plan: _Plan, records: dict[Place, ShardRecord]) -> Shards:
         classes=len(plan.classes),
         shards={split: [task.name for task in plan.tasks if task.split == split] for split in SPLITS},
         index=hashlib.sha256(index).hexdigest(),
-        bytes=sum(record.bytes for record in records.values()),
+        size=sum(record.size for record in records.values()),
     )
     write_bytes(join(plan.dest, SHARDS_FILE), shards.to_json())
     _remove_parts(plan.dest)
@@ -259,6 +263,22 @@ def _remove_parts(dest: str) -> None:
             os.unlink(file.path)
 
 
-def _changes(plan: _Plan, listed: dict[str, File]) -> str:
+def _changes(plan: _Plan, there: Shards) -> str:
     """How the source differs from the one that a complete set was made from."""
-    ...
+    records = [join(plan.dest, f"{name.removesuffix('.tar')}.json") for split in SPLITS for name in there.shards[split]]
+    before = {(record.split, *file[:2]): file[2:] for record in _read_records(records) if record for file in record.files}
+    now = {(task.split, *file[:2]): file[2:] for task in plan.tasks for file in task.files()}
+    groups = {
+        "new": [row for row in now if row not in before],
+        "gone": [row for row in before if row not in now],
+        "with another file": [row for row in now if before.get(row, now[row]) != now[row]],
+    }
+    told = [
+        f"{len(rows)} {what} ({', '.join(f'{id} at {start:g} s' for _, id, start in rows[:3])}{', ...' * (len(rows) > 3)})"
+        for what, rows in groups.items()
+        if rows
+    ]
+    return (
+        f"{plan.source.url} is not what {plan.dest} was made from: rows {', '.join(told) or 'with other labels or times'}. "
+        "A complete set never changes, since trials may be reading it: ingest to another place"
+    )

@@ -3,13 +3,18 @@
 import hashlib
 import io
 import json
+import os
 import re
 import tarfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from typing import NamedTuple
 
 from perceiver.data.audioset import Segment, Split
+from perceiver.data.clips import DEADLINE
 from perceiver.data.dataset import Clip
 from perceiver.data.encode import encode
 from perceiver.data.files import join, write_bytes, writing
@@ -30,6 +35,17 @@ class ShardTask:
     rows: Sequence[Segment]
     mids: Sequence[str]
     """Machine id of each class of the set."""
+    careful: bool = False
+    """Encode each clip in a process of its own, since one of them has killed workers."""
+
+    def to_text(self) -> str:
+        """JSON, as it travels to a worker."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def parse(cls, text: str) -> "ShardTask":
+        about = json.loads(text)
+        return cls(**about | {"form": Form(**about["form"]), "rows": [Segment(*row) for row in about["rows"]]})
 
     @property
     def name(self) -> str:
@@ -80,15 +96,20 @@ class ShardRecord:
     split: Split
     number: int
     key: str
-    bytes: int = 0
+    size: int = 0
+    """Bytes of the tar file."""
     clips: Sequence[Packed] = ()
     left_out: Sequence[LeftOut] = ()
     files: Sequence[tuple[str, float, str, int]] = ()
     """Of the task's rows; see `ShardTask.files`."""
     failure: str = ""
 
+    def to_text(self) -> str:
+        """JSON, as it lies beside the shard."""
+        return json.dumps(asdict(self))
+
     @classmethod
-    def parse(cls, text: bytes) -> "ShardRecord | None":
+    def parse(cls, text: str | bytes) -> "ShardRecord | None":
         """The record in a file; None where it is half written or none at all."""
         try:
             about = json.loads(text)
@@ -116,9 +137,9 @@ def write_shard(task: ShardTask) -> ShardRecord:
                         if error.reason == "storage":
                             raise
                         left_out.append(LeftOut(row, error.reason, str(error)))
-                size = tar.fileobj.tell()
+            size = os.path.getsize(path)
         record = ShardRecord(task.split, task.number, task.key(), size, clips, left_out, task.files())
-        write_bytes(task.record, json.dumps(asdict(record)).encode())
+        write_bytes(task.record, record.to_text().encode())
     except DataError as error:
         return ShardRecord(task.split, task.number, task.key(), failure=str(error))
     return record
@@ -126,7 +147,7 @@ def write_shard(task: ShardTask) -> ShardRecord:
 
 def _pack(tar: tarfile.TarFile, task: ShardTask, row: int, segment: Segment) -> Packed:
     clip = Clip(segment.id, segment.path, segment.start, segment.end, segment.trimmed, segment.labels)
-    members = encode(clip, task.split, task.form, task.labels(segment))
+    members = (_encode_apart if task.careful else encode)(clip, task.split, task.form, task.labels(segment))
     key = f"{task.first + row:08d}-{re.sub('[^A-Za-z0-9_-]', '-', segment.id)[:60]}"  # no dot: a suffix begins there
     first, sha = tar.offset, hashlib.sha256()
     for suffix, data in members.items():
@@ -135,3 +156,20 @@ def _pack(tar: tarfile.TarFile, task: ShardTask, row: int, segment: Segment) -> 
         tar.addfile(about, io.BytesIO(data))
         sha.update(suffix.encode() + data)
     return Packed(row, first, tar.offset - first, sha.hexdigest())
+
+
+def _encode_apart(clip: Clip, split: Split, form: Form, labels: list[str]) -> dict[str, bytes]:
+    """`encode` in a process that may die or hang. Whoever meets such a file once may pay the second that it takes.
+
+    Raises:
+        ClipError: also where the process died or had to be ended.
+    """
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        try:
+            return pool.submit(encode, clip, split, form, labels).result(timeout=3 * DEADLINE)
+        except BrokenProcessPool:
+            raise ClipError("kills its reader", f"{clip.path}: the process that read it died") from None
+        except TimeoutError:
+            for process in list(pool._processes.values()):
+                process.kill()
+            raise ClipError("too slow", f"{clip.path} was not read within {3 * DEADLINE:g} s") from None

@@ -63,8 +63,8 @@ class Shards:
     shards: Mapping[str, Sequence[str]] = field(default_factory=dict)
     index: str = ""
     """sha256 of index.npz."""
-    bytes: int = 0
-    """Of all shards."""
+    size: int = 0
+    """Bytes of all shards."""
 
     def to_json(self) -> bytes:
         """The text of shards.json."""
