@@ -1,6 +1,7 @@
 """Ingests a data set on Ray Data, one task a shard. Runs on: the driver, and every CPU of Ray."""
 
 import logging
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -92,7 +93,11 @@ def _on_ray(call: Callable[[ShardTask], ShardRecord], tasks: list[ShardTask]) ->
     context.max_errored_blocks = -1
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     rows = ray.data.from_items([{"task": task.to_text()} for task in tasks], override_num_blocks=len(tasks))
-    for row in rows.map(work, num_cpus=1, max_retries=_RETRIES).iter_rows():
+    with warnings.catch_warnings():
+        # From Ray 2.60 on this way is to go, and there is no other yet: by default Ray tries without end.
+        warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
+        packed = rows.map(work, num_cpus=1, max_retries=_RETRIES)
+    for row in packed.iter_rows():
         record = ShardRecord.parse(row["record"])
         assert record is not None
         yield record
