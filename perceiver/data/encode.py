@@ -43,7 +43,8 @@ def encode(clip: Clip, split: Split, form: Form, labels: list[str]) -> dict[str,
     with Media(clip.path, DEADLINE) as media:
         origin, seconds = segment(clip, media.duration)
         pictures, h264 = _pictures(media, origin, seconds, _fit(split, form), form.fps) if media.video else (None, b"")
-        sound, wav = _sound(media, origin, seconds, form.rate) if media.audio else (None, b"")
+        reach = max(seconds, _steps(seconds, form.fps) / form.fps)  # a clip may end half a frame after the segment
+        sound, wav = _sound(media, origin, reach, form.rate) if media.audio else (None, b"")
     if pictures is None and sound is None:
         raise ClipError("truncated", f"{clip.path} claims {media.duration:.2f} s but holds nothing in its segment")
     row = {"id": clip.id, "start": clip.start, "end": clip.end, "labels": labels}
@@ -62,7 +63,7 @@ def _fit(split: Split, form: Form) -> Fit:
 def _pictures(media: Media, origin: float, seconds: float, fit: Fit, fps: int) -> tuple[dict[str, Any] | None, bytes]:
     """What is told of the pictures, and their stream; nothing where they end before the segment begins."""
     encoder = _Encoder(fit.size, fps)
-    total, aspect = max(1, int(seconds * fps + 0.5)), 1.0
+    total, aspect = max(1, _steps(seconds, fps)), 1.0
     for first in range(0, total, _STRETCH * fps):
         count = min(_STRETCH * fps, total - first)
         read = read_pictures(media, origin + first / fps, count, fps, fit)
@@ -75,6 +76,10 @@ def _pictures(media: Media, origin: float, seconds: float, fit: Fit, fps: int) -
         return None, b""
     about = {"fps": fps, "width": fit.size, "height": fit.size, "fit": fit.how, "aspect": aspect, "group": GROUP}
     return about | {"sizes": [len(packet) for packet in packets]}, b"".join(packets)
+
+
+def _steps(seconds: float, fps: int) -> int:
+    return int(seconds * fps + 0.5)
 
 
 class _Encoder:
