@@ -46,7 +46,9 @@ def copied(synthetic_source: DataSource, tmp_path: Path) -> DataSource:
     return DataSource(str(tmp_path / "source"))
 
 
-def test_a_second_run_finds_the_set_complete(synthetic_source: DataSource, ingested: DataSource, tmp_path: Path) -> None:
+def test_a_second_run_finds_the_set_complete(
+    synthetic_source: DataSource, ingested: DataSource, tmp_path: Path
+) -> None:
     before = {path: path.stat().st_mtime_ns for path in Path(ingested.url).iterdir()}
     again = ingest(synthetic_source, ingested.url, FORM)
     assert (again.written, again.kept) == (0, 3)
@@ -63,7 +65,8 @@ def test_rows_labels_and_draws_are_those_of_the_source(synthetic_source: DataSou
     for one, other in zip(*(islice(train_batches(data, CONFIG), 3) for data in (source, shards)), strict=True):
         assert one.ids == other.ids and one.padded == other.padded
         assert (one.inputs["video"].float() - other.inputs["video"].float()).abs().mean() < 4
-        assert (one.inputs["audio"] - other.inputs["audio"]).abs().max() <= 1 / 32768
+        # AAC fills some bands with noise that depends on where decoding began.
+        assert ((one.inputs["audio"] - other.inputs["audio"]).abs() <= 1 / 32768).float().mean() > 0.99
     rows = [batch.rows.tolist() for batch in eval_batches(open_data(ingested, CONFIG, "eval"), CONFIG, workers=1)]
     assert sorted(row for batch in rows for row in batch) == [row for row in range(9) for _ in range(3)]
 
@@ -138,13 +141,17 @@ def test_a_changed_source_does_not_change_a_complete_set(copied: DataSource, tmp
     shutil.copy(clips / "train000002.mp4", clips / "train000005.mp4")
     (clips / "train000007.mp4").unlink()
     table.write_text(table.read_text() + 'new, 0.000, 2.000, "/synthetic/hum"\n')
-    with pytest.raises(DataError, match=r"1 new \(new at 0 s\), 1 gone \(train000007.*1 with another file \(train000005"):
+    with pytest.raises(
+        DataError, match=r"1 new \(new at 0 s\), 1 gone \(train000007.*1 with another file \(train000005"
+    ):
         ingest(copied, dest, FORM)
     with pytest.raises(DataError, match="for 32 pixels, not 64"):
         ingest(copied, dest, Form(pixels=64))
 
 
-def test_places_that_cannot_be_used_are_refused(synthetic_source: DataSource, ingested: DataSource, tmp_path: Path) -> None:
+def test_places_that_cannot_be_used_are_refused(
+    synthetic_source: DataSource, ingested: DataSource, tmp_path: Path
+) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").touch()
     with pytest.raises(DataError, match=r"holds something that is no ingested set, such as thesis\.txt"):
@@ -184,7 +191,9 @@ def test_from_s3_to_s3_gives_the_same_set(synthetic_source: DataSource, ingested
     result = ingest(DataSource(f"{s3_bucket}/source"), dest, FORM)
     assert result.shards.digest == describe(ingested).digest == describe(DataSource(dest)).digest
     assert ingest(DataSource(f"{s3_bucket}/source"), dest, FORM).written == 0
-    local, remote = (next(train_batches(open_data(where, CONFIG, "train"), CONFIG)) for where in (ingested, DataSource(dest)))
+    local, remote = (
+        next(train_batches(open_data(where, CONFIG, "train"), CONFIG)) for where in (ingested, DataSource(dest))
+    )
     assert np.array_equal(local.inputs["video"].numpy(), remote.inputs["video"].numpy())
 
 
@@ -200,7 +209,10 @@ def dies_once_and_then_where_it_is_not_careful(marks: str) -> Callable[[ShardTas
 
 
 @pytest.mark.slow
-def test_on_ray_a_worker_that_dies_is_no_end(synthetic_source: DataSource, ingested: DataSource, tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")  # Ray Data's own, of its own settings
+def test_on_ray_a_worker_that_dies_is_no_end(
+    synthetic_source: DataSource, ingested: DataSource, tmp_path: Path
+) -> None:
     site, call = load_site(None), dies_once_and_then_where_it_is_not_careful(str(tmp_path))
     dest = str(tmp_path / "set")
     result = ingest(synthetic_source, dest, FORM, run=lambda _, tasks: _on_site(site, call, tasks))
@@ -221,8 +233,8 @@ def test_a_clip_that_kills_its_reader_is_left_out(synthetic_source: DataSource, 
 
     with pytest.raises(Killed):
         ingest(synthetic_source, str(tmp_path / "set"), FORM, run=collect)
-    rows = [tasks[2].rows[0], tasks[2].rows[1]._replace(id=Killer("bad"))]
-    record = write_shard(replace(tasks[2], rows=rows, careful=True))
+    rows = [tasks[2].rows[0], tasks[2].rows[1]._replace(labels=(9,))]
+    record = write_shard(replace(tasks[2], rows=rows, mids=[*tasks[2].mids, Killer("/m/bad")], careful=True))
     assert len(record.clips) == 1 and record.left_out[0].reason == "kills its reader"
 
 

@@ -60,4 +60,6 @@ def ingest(source: str, dest: str, site: str | None, labels: str | None, pixels:
         print_json(ingested.to_json())
         return
     print_ingested(ingested)
-    print_next(f"sweep data check {dest}{at(site)}", f"sweep plan FILE --site SITE    # with data: {{NAME: {dest}}} in it")
+    print_next(
+        f"sweep data check {dest}{at(site)}", f"sweep plan FILE --site SITE    # with data: {{NAME: {dest}}} in it"
+    )

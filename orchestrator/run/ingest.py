@@ -62,9 +62,7 @@ def print_ingested(ingested: Ingested) -> None:
         print(f"  each with its reason in {LEFT_OUT_FILE}")
 
 
-def _on_site(
-    site: Site, call: Callable[[ShardTask], ShardRecord], tasks: Iterable[ShardTask]
-) -> Iterator[ShardRecord]:
+def _on_site(site: Site, call: Callable[[ShardTask], ShardRecord], tasks: Iterable[ShardTask]) -> Iterator[ShardRecord]:
     """The records of all tasks, in any order. A task whose workers keep dying is done again, clip by clip."""
     left = {(task.split, task.number): task for task in tasks}
     if not left:

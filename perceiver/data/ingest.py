@@ -138,7 +138,9 @@ class _Plan:
 def _refuse_places(source: str, dest: str) -> None:
     if read_shards(source) is not None:
         raise DataError(f"{source} is an ingested set already; a site file can name it as it is")
-    inner, outer = (f"{os.path.realpath(local_path(url)) if is_local(url) else url.rstrip('/')}/" for url in (dest, source))
+    inner, outer = (
+        f"{os.path.realpath(local_path(url)) if is_local(url) else url.rstrip('/')}/" for url in (dest, source)
+    )
     if inner.startswith(outer) or outer.startswith(inner):
         raise DataError(f"{dest} lies within {source}, or around it: shards need a place of their own")
 
@@ -147,7 +149,9 @@ def _claim(plan: _Plan, listed: dict[str, File]) -> None:
     """Marks an empty place as ours."""
     others = [name for name in listed if not name.endswith(PART)]
     if others:
-        raise DataError(f"{plan.dest} holds something that is no ingested set, such as {others[0]}: name an empty place")
+        raise DataError(
+            f"{plan.dest} holds something that is no ingested set, such as {others[0]}: name an empty place"
+        )
     write_bytes(join(plan.dest, SHARDS_FILE), Shards(plan.form).to_json())
 
 
@@ -210,7 +214,9 @@ def _refuse_unreadable(plan: _Plan, records: dict[Place, ShardRecord], clips: in
     if clips >= min(_TRIED, plan.clips) and 2 * len(left_out) > clips:
         counts = ", ".join(f"{n} {reason}" for reason, n in Counter(clip.reason for clip in left_out).most_common())
         named = "; ".join(clip.message for clip in left_out[:3])
-        raise DataError(f"{len(left_out)} of the first {clips} clips of {plan.source.url} can't be read ({counts}): {named}")
+        raise DataError(
+            f"{len(left_out)} of the first {clips} clips of {plan.source.url} can't be read ({counts}): {named}"
+        )
 
 
 def _finish(plan: _Plan, records: dict[Place, ShardRecord]) -> Shards:
@@ -266,7 +272,9 @@ def _remove_parts(dest: str) -> None:
 def _changes(plan: _Plan, there: Shards) -> str:
     """How the source differs from the one that a complete set was made from."""
     records = [join(plan.dest, f"{name.removesuffix('.tar')}.json") for split in SPLITS for name in there.shards[split]]
-    before = {(record.split, *file[:2]): file[2:] for record in _read_records(records) if record for file in record.files}
+    before = {
+        (record.split, *file[:2]): file[2:] for record in _read_records(records) if record for file in record.files
+    }
     now = {(task.split, *file[:2]): file[2:] for task in plan.tasks for file in task.files()}
     groups = {
         "new": [row for row in now if row not in before],
