@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from media_maker import flashes_and_clicks, grey, make_media, small_config, whole
+from media_maker import flashes_and_clicks, grey, make_media, whole
 
 from perceiver.config import RunConfig, with_changes
 from perceiver.data.audioset import DataSource, Segment, Split
@@ -70,10 +70,8 @@ def test_a_stored_clip_gives_what_its_source_gives(tmp_path: Path, fps, rate, pi
         for moment in (0.0, 0.3, 0.77, 0.999):
             source, shard = read_clip(clip, want, moment), read_clip(copy, want, moment)
             assert_alike(source if split == "train" else Excerpt(source.video, source.audio, 1.0, source.padded), shard)
-    together = zip(
-        read_clips(clip, wants["eval"], 5), read_clips(stored(clip, tmp_path / "s", "eval"), wants["eval"], 5)
-    )
-    for source, shard in together:
+    copies = read_clips(stored(clip, tmp_path / "s", "eval"), wants["eval"], 5)
+    for source, shard in zip(read_clips(clip, wants["eval"], 5), copies, strict=True):
         assert_alike(Excerpt(source.video, source.audio, shard.aspect, source.padded), shard)
 
 
