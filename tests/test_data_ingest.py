@@ -164,7 +164,7 @@ def test_places_that_cannot_be_used_are_refused(
 
 
 def test_larger_pictures_than_stored_are_refused(ingested: DataSource) -> None:
-    with pytest.raises(DataError, match="up to 32 pixels, but model.inputs.video.size is 64"):
+    with pytest.raises(DataError, match=r"up to 32 pixels, but model\.inputs\.video\.size is 64"):
         open_data(ingested, small_config(model__inputs__video__size=64), "train")
     open_data(ingested, small_config(model__inputs__video=None), "train")
 

@@ -1,4 +1,4 @@
-"""A stored clip gives what its source gives, but for the coding: same times, same gaps, same end; the index keeps rows."""
+"""A stored clip gives what its source gives, but for the coding: same times, gaps and end; the index keeps rows."""
 
 import tarfile
 from pathlib import Path

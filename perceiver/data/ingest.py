@@ -281,12 +281,12 @@ def _changes(plan: _Plan, there: Shards) -> str:
         "gone": [row for row in before if row not in now],
         "with another file": [row for row in now if before.get(row, now[row]) != now[row]],
     }
-    told = [
-        f"{len(rows)} {what} ({', '.join(f'{id} at {start:g} s' for _, id, start in rows[:3])}{', ...' * (len(rows) > 3)})"
-        for what, rows in groups.items()
-        if rows
-    ]
+    told = ", ".join(f"{len(rows)} {what} ({_named(rows)})" for what, rows in groups.items() if rows)
     return (
-        f"{plan.source.url} is not what {plan.dest} was made from: rows {', '.join(told) or 'with other labels or times'}. "
+        f"{plan.source.url} is not what {plan.dest} was made from: rows {told or 'with other labels or times'}. "
         "A complete set never changes, since trials may be reading it: ingest to another place"
     )
+
+
+def _named(rows: list[tuple[str, str, float]]) -> str:
+    return ", ".join([*(f"{id} at {start:g} s" for _, id, start in rows[:3]), *["..."] * (len(rows) > 3)])

@@ -8,8 +8,8 @@
     train-000000.json, ...         what is in each shard; written after it, so a shard without is none
 
 `tar` and the webdataset package read the shards as well. Opening a set reads three files, whatever its size: an index
-of 1.7 million rows is 20 MB and opens in 0.3 s (as JSON lines: 105 MB, 6.5 s). A clip is one range of bytes. Imports nothing heavy: a plan
-reads `shards.json` through this module.
+of 1.7 million rows is 20 MB and opens in 0.3 s (as JSON lines: 105 MB, 6.5 s). A clip is one range of bytes.
+Imports nothing heavy: a plan reads `shards.json` through this module.
 """
 
 import hashlib

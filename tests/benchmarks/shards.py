@@ -162,7 +162,7 @@ def compare_reading(clips: list[Clip], split: Split, folder: Path, count: int) -
     for number in range(count):
         moment, read = draw.random(), []
         for place, clip in enumerate(pairs[number % len(pairs)]):
-            began = time.process_time()
+                began = time.process_time()
             read += [read_clip(clip, wants, moment)] if split == "train" else read_clips(clip, wants, 16)[:1]
             seconds[place] += time.process_time() - began
         source, copy = read
@@ -173,8 +173,8 @@ def compare_reading(clips: list[Clip], split: Split, folder: Path, count: int) -
     size = record.size / len(pairs) / 1e3
     what = "training clips" if split == "train" else "evaluation files, 16 clips"
     print(
-        f"  {what}: {source_rate:.1f} a second from the source, {shard_rate:.1f} from shards: {shard_rate / source_rate:.2f}"
-        f" times; {size:.0f} kB a clip, PSNR {np.mean(loss):.1f} (least {min(loss):.1f}), sound {min(sound):.4f}"
+        f"  {what}: {source_rate:.1f} a second from the source, {shard_rate:.1f} from shards: "
+        f"{shard_rate / source_rate:.2f} times; {size:.0f} kB a clip, PSNR {np.mean(loss):.1f} (least {min(loss):.1f}), sound {min(sound):.4f}"
     )
 
 
