@@ -94,7 +94,10 @@ def compare_forms(clips: list[Clip], count: int) -> None:
     for clip in clips:
         with Media(clip.path, 60) as media:
             sources.append(read_pictures(media, 0.0, int(media.duration * 25), 25, wants.fit).frames)
-    stored = {name: [store(pictures, *form) for pictures in sources] for name, form in FORMS.items()}
+    stored = {
+        name: [store(pictures, encoder, group, options) for pictures in sources]
+        for name, (encoder, _, group, options) in FORMS.items()
+    }
     seconds, loss = dict.fromkeys(FORMS, 0.0), {name: list[float]() for name in FORMS}
     draw = np.random.default_rng(0)
     for number in range(count):
@@ -111,7 +114,7 @@ def compare_forms(clips: list[Clip], count: int) -> None:
         print(f"  {name:28}{1e3 * seconds[name] / count:8.2f}{size:9.0f}{np.mean(loss[name]):7.1f}")
 
 
-def store(pictures: np.ndarray, encoder: str, decoder: str, group: int, options: dict[str, str]) -> list[bytes]:
+def store(pictures: np.ndarray, encoder: str, group: int, options: dict[str, str]) -> list[bytes]:
     """A packet for each picture."""
     context: Any = av.CodecContext.create(encoder, "w")
     context.width = context.height = SIZE
@@ -132,7 +135,7 @@ def load(packets: list[bytes], decoder: str, group: int, first: int) -> np.ndarr
     context: Any = av.CodecContext.create(decoder, "r")
     context.thread_count = 1
     scaler, begin = VideoReformatter(), first - first % group
-    frames = (frame for frame in _decoded(context, packets[begin : first + FRAMES]))
+    frames = _decoded(context, packets[begin : first + FRAMES])
     pictures = np.empty((FRAMES, SIZE, SIZE, 3), np.uint8)
     for number, frame in enumerate(frames, begin - first):
         if number >= 0:
@@ -162,7 +165,7 @@ def compare_reading(clips: list[Clip], split: Split, folder: Path, count: int) -
     for number in range(count):
         moment, read = draw.random(), []
         for place, clip in enumerate(pairs[number % len(pairs)]):
-                began = time.process_time()
+            began = time.process_time()
             read += [read_clip(clip, wants, moment)] if split == "train" else read_clips(clip, wants, 16)[:1]
             seconds[place] += time.process_time() - began
         source, copy = read
@@ -174,7 +177,8 @@ def compare_reading(clips: list[Clip], split: Split, folder: Path, count: int) -
     what = "training clips" if split == "train" else "evaluation files, 16 clips"
     print(
         f"  {what}: {source_rate:.1f} a second from the source, {shard_rate:.1f} from shards: "
-        f"{shard_rate / source_rate:.2f} times; {size:.0f} kB a clip, PSNR {np.mean(loss):.1f} (least {min(loss):.1f}), sound {min(sound):.4f}"
+        f"{shard_rate / source_rate:.2f} times; {size:.0f} kB a clip, PSNR {np.mean(loss):.1f} (least {min(loss):.1f})"
+        f", sound {np.mean(sound):.4f} (least {min(sound):.4f})"
     )
 
 
