@@ -4,9 +4,13 @@ The paper looks at these (appendix E): early cross-attends trace the input, late
 
     draw_attention(model, {"video": frames, "audio": samples}, "attention")    # attention/cross_attend_1.png, ...
 
+    python -m perceiver.attention_maps CHECKPOINT CLIP.mp4 FOLDER              # of a trained model and any clip
+
 Needs matplotlib, which nothing else in this package does.
 """
 
+import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from perceiver.config import AudioInput, VideoInput
+from perceiver.config import AudioInput, RunConfig, VideoInput
+from perceiver.data.clips import Wants, read_clip
+from perceiver.data.dataset import Clip
+from perceiver.errors import PerceiverError
 from perceiver.model.perceiver import Perceiver
+from perceiver.state import load_weights
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -137,3 +145,40 @@ def _overlay(
     )
     axis.set_xticks([])
     axis.set_yticks([])
+
+
+def draw_clip(checkpoint: Path, clip: str, folder: Path, moment: float = 0.5) -> list[Path]:
+    """Pictures of what a checkpoint's model looks at in a media file, the clip taken at `moment` in [0, 1) of it.
+
+    Raises:
+        CheckpointError: the checkpoint is incomplete or damaged.
+        ClipError: the file can't be read.
+        DataError: it lacks a modality that the model needs.
+    """
+    model = load_weights(checkpoint)
+    wants = Wants.evaluation(RunConfig(model=model.config))
+    excerpt = read_clip(Clip(Path(clip).stem, clip, 0.0, float("inf"), True, ()), wants, moment)
+    read = {"video": excerpt.video, "audio": excerpt.audio}
+    inputs = {name: torch.from_numpy(values)[None] for name, values in read.items() if values is not None}
+    return draw_attention(model, inputs, folder)
+
+
+def main() -> None:
+    """Draws where the cross-attends of a trained model look in a clip."""
+    parser = argparse.ArgumentParser(prog="python -m perceiver.attention_maps", description=main.__doc__)
+    parser.add_argument("checkpoint", type=Path, help="folder of a checkpoint, with its MANIFEST.json")
+    parser.add_argument("clip", help="path or URL of a media file")
+    parser.add_argument("folder", type=Path, help="folder for the pictures")
+    parser.add_argument("--moment", type=float, default=0.5, help="where in the file, from 0 up to 1 (default: 0.5)")
+    arguments = parser.parse_args()
+    if not 0 <= arguments.moment < 1:
+        parser.error(f"--moment {arguments.moment:g}: expected 0 or more, and less than 1")
+    try:
+        paths = draw_clip(arguments.checkpoint, arguments.clip, arguments.folder, arguments.moment)
+    except PerceiverError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    print(*paths, sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -18,7 +18,10 @@ from perceiver.data.audioset import ClassLabel
 from perceiver.data.batch import BadClip, Batch
 from perceiver.data.dataset import DataSet
 from perceiver.data.loading import eval_batches
+from perceiver.errors import NumericError
 from perceiver.metrics import Metrics, scores_to_metrics
+from perceiver.model.inputs import refuse_non_finite
+from perceiver.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -55,30 +58,36 @@ def evaluate(
 ) -> Evaluation:
     """Scores of the model on every readable file of the set, each file counted once.
 
+    Ranks share the files, and each returns the whole evaluation, with a first clip of its own.
+
     Raises:
         DataError: no file could be read, or too many could not.
-        NumericError: a score is not finite.
+        NumericError: an input or a score is not finite; names the clips.
     """
-    was_training = model.training
+    was_training, ranks = model.training, Ranks.here()
     model.eval()
     views = _views(config)
     sums = {view: np.zeros((len(data), config.model.classes)) for view in views}
     counts = np.zeros(len(data))
     example: dict[str, Tensor] = {}
     loss, clips, bad = 0.0, 0, list[BadClip]()
-    for batch in eval_batches(data, config, workers=data_workers):
+    for batch in eval_batches(data, config, rank=ranks.rank, world=ranks.world, workers=data_workers, device=device):
         bad += batch.bad
-        batch = batch.to(device)
+        refuse_non_finite(batch.inputs, batch.ids)
         example = example or {name: value[:1] for name, value in batch.inputs.items()}
         for view, kept in views.items():
             logits = _logits(model, batch, kept, config)
             if view == "":
                 loss += F.binary_cross_entropy_with_logits(logits, batch.labels).item() * len(batch)
             scores = logits.sigmoid() if config.eval.average == "probabilities" else logits
-            np.add.at(sums[view], batch.rows.numpy(), scores.double().cpu().numpy())
+            np.add.at(sums[view], batch.rows.numpy(), _finite(scores.double().cpu().numpy(), batch))
         np.add.at(counts, batch.rows.numpy(), 1)
         clips += len(batch)
     model.train(was_training)
+    sums = {view: ranks.sum(torch.from_numpy(total)).numpy() for view, total in sums.items()}
+    counts = ranks.sum(torch.from_numpy(counts)).numpy()
+    loss, clips = ranks.sum(torch.tensor([loss, clips], dtype=torch.float64)).tolist()
+    bad = [clip for found in ranks.gather(bad) for clip in found]
     measured = _metrics(sums, counts, data, loss / max(clips, 1))
     return Evaluation(*measured, int(counts.astype(bool).sum()), bad, data.classes, example)
 
@@ -99,6 +108,13 @@ def _logits(model: nn.Module, batch: Batch, kept: tuple[str, ...], config: RunCo
     with torch.autocast(device.type, torch.bfloat16, enabled=config.train.precision == "bfloat16"):
         logits = model(batch.inputs, present=present, blank=config.train.dropout_of)
     return logits.float()
+
+
+def _finite(scores: np.ndarray[Any, Any], batch: Batch) -> np.ndarray[Any, Any]:
+    bad = [name for name, finite in zip(batch.ids, np.isfinite(scores).all(axis=1), strict=True) if not finite]
+    if bad:
+        raise NumericError(f"the model's scores are NaN or infinite on the clips {', '.join(dict.fromkeys(bad))}")
+    return scores
 
 
 def _metrics(

@@ -6,6 +6,7 @@ import psutil
 import torch
 
 from perceiver.errors import NumericError
+from perceiver.ranks import Ranks
 
 
 class Stretch:
@@ -14,23 +15,27 @@ class Stretch:
     `losses` is the trial's own list, so that a checkpoint in the middle of a stretch holds it.
     """
 
-    def __init__(self, losses: list[torch.Tensor], batch_size: int) -> None:
-        self._losses, self._batch_size = losses, batch_size
+    def __init__(self, losses: list[torch.Tensor], batch_size: int, ranks: Ranks) -> None:
+        self._losses, self._batch_size, self._ranks = losses, batch_size, ranks
         self._checked = len(losses)
         self._began: float | None = None  # no speed is told of the first steps, which hold the warm-up
         self._steps = 0
         self._ids: list[list[str]] = []
 
     def add(self, loss: torch.Tensor, ids: list[str]) -> None:
-        """A step's mean loss (a scalar on the device) and its clips."""
+        """This rank's part of a step's mean loss (a scalar on the device) and its clips."""
         self._losses.append(loss)
         self._ids.append(ids)
         self._steps += 1
 
     def check(self) -> None:
-        """Raises NumericError if a loss since the last check is not finite."""
-        for loss, ids in zip(self._losses[self._checked :], self._ids, strict=True):
-            if not torch.isfinite(loss):
+        """Adds up what the ranks have of the losses since the last check; raises NumericError if one is not finite."""
+        new = self._losses[self._checked :]
+        if new:
+            self._losses[self._checked :] = self._ranks.sum(torch.stack(new)).unbind()
+        for step, loss in enumerate(self._losses[self._checked :]):
+            if not torch.isfinite(loss):  # on all ranks, since they have the same sum
+                ids = [name for part in self._ranks.gather(self._ids[step]) for name in part]
                 shown = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
                 raise NumericError(
                     f"the training loss is {loss.item()} on the clips {shown}; a smaller train.lr may help"

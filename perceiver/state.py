@@ -45,8 +45,8 @@ class TrainState:
     """Time that all attempts have taken."""
     losses: list[torch.Tensor] = field(default_factory=list)
     """Of the steps since the last report."""
-    bad: dict[str, BadClip] = field(default_factory=dict)
-    """Unreadable clips met so far, by id."""
+    bad: dict[tuple[str, str, float], BadClip] = field(default_factory=dict)
+    """Unreadable clips met so far, by row."""
     history: list[dict[str, Any]] = field(default_factory=list)
     """Every report: `{"time": milliseconds since 1970, "clips": ..., "metrics": {...}}`."""
 
@@ -79,7 +79,7 @@ class TrainState:
         state.optimizer.load_state_dict(saved["optimizer"])
         torch.set_rng_state(saved["random"])
         state.losses = list(torch.tensor(saved["losses"], device=device).unbind())
-        state.bad = {clip[0]: BadClip(*clip) for clip in saved["bad"]}
+        state.bad = {clip.row: clip for clip in (BadClip(*fields) for fields in saved["bad"])}
         state.step, state.seconds, state.history = saved["step"], saved["seconds"], progress["history"]
         return state
 

@@ -1,8 +1,9 @@
 """Trains one Perceiver: the story of a trial, from its config to its last score.
 
-Called by the orchestrator's worker, and alone:
+Called by the orchestrator's worker, and alone, in one process or in several that share every batch:
 
     python -m perceiver.train CONFIG.yaml --data FOLDER --output FOLDER      # run again to go on
+    torchrun --nproc-per-node 8 -m perceiver.train CONFIG.yaml --data FOLDER --output FOLDER
 
 `train` is a generator: it yields a `Progress` at every report (metrics) and every few seconds in between (a heartbeat,
 no metrics). Whoever pulls decides at each of them whether to save a checkpoint, to log, or to stop. It yields only at
@@ -10,27 +11,34 @@ its top level, never inside a torch context, which would leak into the caller.
 """
 
 import argparse
+import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
+import torch.distributed as dist
+from torch import nn
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
 from perceiver.config import RunConfig, load
 from perceiver.data.audioset import DataSource, Problem
-from perceiver.data.augment import augment
+from perceiver.data.augment import augmented_parts
 from perceiver.data.batch import BadClip, Batch
-from perceiver.data.dataset import open_data
+from perceiver.data.dataset import open_splits
 from perceiver.data.loading import train_batches
 from perceiver.data.recipe import DEMO
-from perceiver.errors import NumericError, PerceiverError
+from perceiver.errors import ConfigError, ConfigMistake, PerceiverError
 from perceiver.evaluate import Evaluation, evaluate
 from perceiver.meter import Costs, Stretch
-from perceiver.model.inputs import non_finite
+from perceiver.model.inputs import refuse_non_finite
 from perceiver.optim import learning_rate, set_learning_rate
+from perceiver.ranks import Ranks
 from perceiver.state import MANIFEST, TrainState
 
 REPORTS = 50
@@ -70,34 +78,48 @@ def train(
     """Trains a model, from the start or from the checkpoint in the folder `resume`.
 
     Every random choice is a function of `train.seed` and the step, so a trial that was interrupted ends where an
-    unbroken one does. `heartbeat` is in seconds; `gpus` is the share of a GPU that the trial holds, for its costs.
+    unbroken one does. `heartbeat` is in seconds; `gpus` is how many the trial holds, for its costs.
+
+    Where torch.distributed has several ranks, each calls this; they share every batch and yield at the same steps, each
+    the same metrics. Only the first need save.
 
     Raises:
+        ConfigError: more ranks than `train.batch_size` has clips.
         DataError: the data set can't be used, or too many clips are bad.
         NumericError: the loss or an input is not finite; names the clips.
         CheckpointError: `resume` is damaged or of another config.
     """
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    costs = Costs(device, (1.0 if device.type == "cuda" else 0.0) if gpus is None else gpus)
-    train_set, eval_set = open_data(data, config, "train"), open_data(data, config, "eval")
+    device, ranks = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")), Ranks.here()
+    _require_work_for(ranks, config)
+    costs = Costs(device, (float(ranks.world) if device.type == "cuda" else 0.0) if gpus is None else gpus)
+    train_set, eval_set = open_splits(data, config)
     bad_rows = [*train_set.problems.named, *eval_set.problems.named]
     total = total_steps(config, len(train_set))
     evaluations, reports = _spread(total, config.eval.times), _spread(total, REPORTS)
     state = TrainState.start(config, device) if resume is None else TrainState.load(resume, config, device)
     state.total = total
-    model = torch.compile(state.model) if config.train.compile else state.model
-    batches = train_batches(train_set, config, first_step=state.step, workers=data_workers)
-    stretch = Stretch(state.losses, config.train.batch_size)
+    model = _shared(state.model, ranks, device)
+    model = torch.compile(model) if config.train.compile else model
+    batches = train_batches(
+        train_set,
+        config,
+        first_step=state.step,
+        rank=ranks.rank,
+        world=ranks.world,
+        workers=data_workers,
+        known_bad=list(state.bad.values()),
+    )
+    stretch = Stretch(state.losses, config.train.batch_size, ranks)
     beat = time.monotonic()
 
     while state.step < total:
         set_learning_rate(state.optimizer, learning_rate(state.step, total, config.train))
         batch = next(batches)
-        stretch.add(_step(model, state, batch, config, device), batch.ids)
+        stretch.add(_step(model, state, batch, config, device, ranks), batch.ids)
         state.step += 1
-        state.bad |= {clip.id: clip for clip in batch.bad}
+        state.bad |= {clip.row: clip for clip in batch.bad}
         reports_now, evaluates_now = state.step in reports, state.step in evaluations
-        if not (reports_now or evaluates_now) and time.monotonic() - beat < heartbeat:
+        if not (reports_now or evaluates_now or ranks.first_says(time.monotonic() - beat >= heartbeat)):
             continue
 
         stretch.check()
@@ -106,8 +128,10 @@ def train(
             metrics = stretch.end()
         if evaluates_now:
             evaluation = evaluate(state.eval_model, eval_set, config, device, data_workers)
-            state.bad |= {clip.id: clip for clip in evaluation.bad}
+            state.bad |= {clip.row: clip for clip in evaluation.bad}
             metrics |= evaluation.metrics
+        for found in ranks.gather(state.bad):
+            state.bad |= found
         state.seconds += costs.lap()
         clips = state.step * config.train.batch_size
         if metrics:
@@ -123,24 +147,47 @@ def total_steps(config: RunConfig, train_clips: int) -> int:
     return config.train.steps or max(1, round(config.train.epochs * train_clips / config.train.batch_size))
 
 
+def _require_work_for(ranks: Ranks, config: RunConfig) -> None:
+    """Each rank has at least one clip of every batch; with mixup, one pair."""
+    size, pairs = config.train.batch_size, -(-config.train.batch_size // 2)
+    if ranks.world > (pairs if config.train.mixup else size):
+        shared = f"the {pairs} pairs that mixup makes of {size} clips" if config.train.mixup else f"a batch of {size}"
+        raise ConfigError([ConfigMistake("train.batch_size", f"{shared} can't be shared by {ranks.world} workers")])
+
+
+def _shared(model: nn.Module, ranks: Ranks, device: torch.device) -> nn.Module:
+    """The model, its gradients averaged over the ranks. Its buffers are constants, which nobody needs to send."""
+    if not ranks.are_several:
+        return model
+    return DistributedDataParallel(model, [device] if device.type == "cuda" else None, broadcast_buffers=False)
+
+
 def _step(
-    model: Callable[..., torch.Tensor], state: TrainState, batch: Batch, config: RunConfig, device: torch.device
+    model: Any,
+    state: TrainState,
+    batch: Batch,
+    config: RunConfig,
+    device: torch.device,
+    ranks: Ranks,
 ) -> torch.Tensor:
-    """One optimizer step over the batch, in micro-batches; returns the mean loss, still on the device."""
-    _refuse_non_finite(batch)
-    size = config.train.micro_batch or len(batch)
-    total = torch.zeros((), device=device)
+    """One optimizer step over the batch, in micro-batches; returns this rank's part of the global batch's mean loss,
+    still on the device.
+    """
+    refuse_non_finite(batch.inputs, batch.ids)
+    total, left = torch.zeros((), device=device), len(batch)
     state.model.train()
     state.optimizer.zero_grad(set_to_none=True)
-    for part in batch.split(size):
-        example = augment(part.to(device), config)
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.train.precision == "bfloat16"):
-            logits = model(
-                example.inputs, present=example.present, blank=config.train.dropout_of, mel_mask=example.mel_mask
-            )
-        loss = F.binary_cross_entropy_with_logits(logits.float(), example.labels)
-        share = len(part) / len(batch)
-        (loss * share).backward()
+    for example in augmented_parts(batch, config, device, config.train.micro_batch):
+        left -= len(example)
+        share = len(example) / config.train.batch_size
+        # Ranks may have different numbers of parts: they meet once a step, behind the last one.
+        with model.no_sync() if ranks.are_several and left else nullcontext():
+            with torch.autocast(device.type, torch.bfloat16, enabled=config.train.precision == "bfloat16"):
+                logits = model(
+                    example.inputs, present=example.present, blank=config.train.dropout_of, mel_mask=example.mel_mask
+                )
+            loss = F.binary_cross_entropy_with_logits(logits.float(), example.labels)
+            (loss * share * ranks.world).backward()  # gradients are averaged over the ranks
         total += loss.detach() * share
     if config.train.clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.train.clip_norm)
@@ -149,17 +196,10 @@ def _step(
     return total
 
 
-def _refuse_non_finite(batch: Batch) -> None:
-    """One NaN sample would spread to every weight. The batch is still on the CPU: looking costs next to nothing."""
-    flags = non_finite(batch.inputs)
-    if flags.any():
-        names = ", ".join(name for name, flag in zip(batch.ids, flags.tolist(), strict=True) if flag)
-        raise NumericError(f"NaN or infinite samples in the clips {names}")
-
-
 def _spread(total: int, times: int) -> set[int]:
-    """`times` steps, evenly spaced, the last one `total`."""
-    return {max(1, round(total * (k + 1) / times)) for k in range(min(times, total))}
+    """`times` steps, or as many as there are, evenly spaced, the last one `total`."""
+    times = min(times, total)
+    return {round(total * (k + 1) / times) for k in range(times)}
 
 
 def main() -> None:
@@ -172,9 +212,19 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0, help="processes that read clips")
     arguments = parser.parse_args()
     try:
+        _meet()
         _train_alone(arguments)
     except PerceiverError as error:
         sys.exit(f"{type(error).__name__}: {error}")
+
+
+def _meet() -> None:
+    """Waits for the other processes that torchrun started; alone, there is nobody to meet."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
 
 
 def _train_alone(arguments: argparse.Namespace) -> None:
@@ -184,11 +234,16 @@ def _train_alone(arguments: argparse.Namespace) -> None:
     )
     resume = folder if (folder / MANIFEST).exists() else None
     for progress in train(config, resume, data=data, data_workers=arguments.workers):
+        if not Ranks.here().is_first:
+            continue
         shown = "  ".join(f"{name} {value:.4g}" for name, value in progress.metrics.items())
         print(f"{progress.fraction:4.0%}  {progress.clips} clips  {shown}", flush=True)
         if progress.evaluation or not progress.metrics:
             progress.state.save(folder)
-    print(f"Trained; the checkpoint is in {folder}")
+    if Ranks.here().is_first:
+        print(f"Trained; the checkpoint is in {folder}")
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 if __name__ == "__main__":

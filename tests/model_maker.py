@@ -98,5 +98,10 @@ def copy_to(pairs: Pairs) -> None:
 
 
 def gradients_apart(pairs: Pairs) -> float:
-    """Greatest distance between our gradients and the peer's."""
-    return max(distance(ours.grad, theirs.grad[part].reshape(ours.shape)) for ours, theirs, part in pairs)
+    """Greatest distance between our gradients and the peer's; a weight that the peer has in several places has the sum
+    of their gradients.
+    """
+    sums: dict[Tensor, Tensor] = {}
+    for ours, theirs, part in pairs:
+        sums[ours] = sums.get(ours, 0) + theirs.grad[part].reshape(ours.shape)
+    return max(distance(ours.grad, gradient) for ours, gradient in sums.items())

@@ -4,14 +4,16 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from media_maker import small_config
 
 from perceiver.config import RunConfig, with_changes
 from perceiver.data.audioset import DataSource, Layout, Problem, Segment, read_classes
-from perceiver.data.dataset import open_data
+from perceiver.data.dataset import open_data, open_splits
 from perceiver.data.digest import data_digest, describe
 from perceiver.data.recipe import DEMO, Recipe
 from perceiver.errors import DataError
@@ -115,6 +117,38 @@ def test_a_few_wrong_rows_are_counted_and_the_rest_is_used(tmp_path: Path) -> No
     data = open_data(make_set(tmp_path, table, [f"clips/c{n}.mp4" for n in range(5)]), CONFIG, "train")
     assert len(data) == 5 and data.problems.counts == {"unknown label": 1, "no file": 1}
     assert data.clips[-1].id == "c4" and data.clips[1].labels == (1,)
+
+
+def test_what_is_evaluated_is_never_trained_on(tmp_path: Path) -> None:
+    train = 'e, 0.000, 10.000, "/m/a"\ne, 9.500, 19.500, "/m/a"\ne, 10.000, 20.000, "/m/a"\nt, 0.000, 10.000, "/m/a"\n'
+    source = make_set(tmp_path, train, ["clips/t.mp4"])
+    data, held_out = open_splits(source, CONFIG)
+    assert [(clip.id, clip.start) for clip in data.clips] == [("e", 10.0), ("t", 0.0)]
+    assert data.problems.counts == {"in eval too": 2} and len(held_out) == 1
+    assert "train_segments.csv line 4: e at 0 s overlaps the evaluation's at 0 s" in data.problems.named[0].message
+    assert describe(source).train_clips == 2
+    (tmp_path / "eval_segments.csv").write_text((tmp_path / "train_segments.csv").read_text())
+    with pytest.raises(DataError, match=r"no usable row in its train split \(4 in eval too\)"):
+        open_splits(source, CONFIG)
+
+
+def test_a_trial_lists_the_folder_once(tmp_path: Path) -> None:
+    class Counting(MemoryFileSystem):
+        protocol, listings, store, pseudo_dirs = "counting", 0, {}, [""]
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return super()._strip_protocol(path.replace("counting://", "memory://"))
+
+        def find(self, *args: Any, **kwargs: Any) -> Any:
+            Counting.listings += 1
+            return super().find(*args, **kwargs)
+
+    fsspec.register_implementation("counting", Counting, clobber=True)
+    source = make_set(tmp_path, 't, 0.000, 10.000, "/m/a"\n', ["clips/t.mp4"])
+    Counting().put(source.url, "/set", recursive=True)
+    train, evaluation = open_splits(DataSource("counting://set"), CONFIG)
+    assert (len(train), len(evaluation), Counting.listings) == (1, 1, 1)
 
 
 def test_published_names_and_oddities_of_text_files_do(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from media_maker import small_config
 
-from perceiver.data.augment import augment
+from perceiver.data.augment import augment, augmented_parts
 from perceiver.data.batch import Batch
 from perceiver.data.draws import seed_for, uniform
 
@@ -129,6 +129,20 @@ def test_mixup_blends_pairs_with_their_labels() -> None:
         blend = share[number] * plain.inputs["audio"][number] + (1 - share[number]) * plain.inputs["audio"][number ^ 1]
         assert torch.allclose(mixed.inputs["audio"][number] * plain.present["audio"][number], blend, atol=1e-6)
     assert mixed.inputs["video"].dtype == torch.uint8
+
+
+@pytest.mark.parametrize("mixup", [0.0, 0.5])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 8, 9, None])
+def test_parts_of_any_size_give_the_same_clips(mixup: float, size: int | None) -> None:
+    clips, config = batch(9), small_config(train__mixup=mixup)
+    clips.present["audio"][4] = False
+    together, parts = augment(clips, config), list(augmented_parts(clips, config, "cpu", size))
+    assert [len(part) for part in parts[:-1]] == [size or 9] * (len(parts) - 1)
+    assert torch.equal(torch.cat([part.labels for part in parts]), together.labels)
+    assert torch.equal(torch.cat([part.mel_mask for part in parts]), together.mel_mask)
+    for name in ("video", "audio"):
+        assert torch.equal(torch.cat([part.inputs[name] for part in parts]), together.inputs[name])
+        assert torch.equal(torch.cat([part.present[name] for part in parts]), together.present[name])
 
 
 def test_draws_are_uniform_and_independent() -> None:

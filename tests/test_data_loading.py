@@ -15,6 +15,7 @@ from media_maker import damage_packet, small_config
 
 from perceiver.config import RunConfig
 from perceiver.data.audioset import DataSource, Segment
+from perceiver.data.augment import augment
 from perceiver.data.batch import Batch
 from perceiver.data.dataset import Clips, DataSet, open_data
 from perceiver.data.loading import eval_batches, train_batches
@@ -63,6 +64,18 @@ def test_batches_do_not_depend_on_workers_ranks_or_where_one_begins(synthetic_so
     for whole, *parts in zip(straight, *halves, strict=True):
         assert whole.ids == parts[0].ids + parts[1].ids
         assert torch.equal(whole.inputs["video"], torch.cat([part.inputs["video"] for part in parts]))
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_ranks_share_the_batch_in_whole_pairs_where_pairs_are_mixed(synthetic_source: DataSource, world: int) -> None:
+    config = small_config(train__batch_size=7, train__mixup=0.5)
+    data = open_data(synthetic_source, config, "train")
+    (whole,) = take(data, config, 1)
+    parts = [take(data, config, 1, rank=rank, world=world)[0] for rank in range(world)]
+    assert [row for part in parts for row in part.rows.tolist()] == whole.rows.tolist()
+    assert all(len(part) % 2 == 0 for part in parts[:-1])
+    mixed = torch.cat([augment(part, config).inputs["audio"] for part in parts])
+    assert torch.equal(mixed, augment(whole, config).inputs["audio"])
 
 
 def test_every_clip_comes_once_an_epoch_each_at_a_new_moment(synthetic_source: DataSource) -> None:

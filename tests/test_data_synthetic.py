@@ -59,10 +59,11 @@ def test_two_processes_that_begin_at_once_leave_one_whole_set(tmp_path: Path) ->
 def test_it_is_made_once_and_progress_is_told(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     source = DataSource(str(tmp_path / "deep" / "set"), recipe=SMALL)
-    open_data(source, small_config(), "train", lambda done, total: told.append((done, total)))
+    ensure_synthetic(source.url, SMALL, lambda done, total: told.append((done, total)))
     assert told == [(number, 18) for number in range(1, 19)]
     made = (tmp_path / "deep" / "set" / "clips").stat().st_mtime_ns
-    open_data(source, small_config(), "eval", lambda done, total: told.append((done, total)))
+    ensure_synthetic(source.url, SMALL, lambda done, total: told.append((done, total)))
+    open_data(source, small_config(), "eval")
     assert len(told) == 18 and (tmp_path / "deep" / "set" / "clips").stat().st_mtime_ns == made
 
 

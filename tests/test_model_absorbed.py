@@ -91,6 +91,14 @@ def test_any_number_of_latents_at_a_time_gives_the_plain_gradients(
         assert max(distance(grad, want) for grad, want in zip(grads, wanted, strict=True)) < ROUNDING
 
 
+def test_a_second_backward_pass_gives_the_same_gradients() -> None:
+    model = stir(build_model(tiny()))
+    output = model(clips(model.config)).square().sum()
+    params = list(model.parameters())
+    first, second = (torch.autograd.grad(output, params, retain_graph=True) for _ in range(2))
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+
+
 def test_inputs_that_learn_nothing_get_no_gradient_of_their_size() -> None:
     """The point of keeping the embedding apart: its gradient comes through two numbers a token."""
     made: list[tuple[int, ...]] = []
@@ -108,7 +116,7 @@ def test_inputs_that_learn_nothing_get_no_gradient_of_their_size() -> None:
     output = cross_attend(latents, [fold(tokens)])
     with Watch():
         output.sum().backward()
-    assert (1, 5, 50) in made  # the scores again, and their gradient
+    assert (1, 5, 50) in made  # the gradient of the scores
     assert not any(50 in shape and shape[-1] > 1 for shape in made if shape != (1, 5, 50))
 
 

@@ -1,12 +1,19 @@
 """What latents look at, as numbers and as pictures."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from model_maker import clips, stir, tiny
 
 from perceiver.attention_maps import draw_attention
+from perceiver.config import load, with_changes
 from perceiver.model.perceiver import build_model
+from perceiver.train import train
 
+BASE = Path(__file__).parent.parent / "sweeps" / "base" / "tiny.yaml"
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -73,3 +80,17 @@ def test_drawing_writes_one_picture_per_cross_attend(tmp_path, changes) -> None:
     paths = draw_attention(model, clips(model.config), tmp_path / "maps", clip=1, latents=[0, 6])
     assert [path.name for path in paths] == ["cross_attend_1.png", "cross_attend_2.png"]
     assert all(path.read_bytes().startswith(PNG) and path.stat().st_size > 5_000 for path in paths)
+
+
+def test_a_checkpoints_attention_is_drawn_over_any_clip(synthetic_source, tmp_path) -> None:
+    config = with_changes(load(BASE), {"model.latents": 4, "train.steps": 1, "train.batch_size": 2, "eval.clips": 1})
+    *_, progress = train(config, data=synthetic_source)
+    progress.state.save(tmp_path / "checkpoint")
+    clip = f"{synthetic_source.url}/clips/eval000000.mp4"
+    command = [sys.executable, "-m", "perceiver.attention_maps", str(tmp_path / "checkpoint")]
+    drawn = subprocess.run([*command, clip, str(tmp_path / "maps")], capture_output=True, text=True, check=True)
+    paths = [Path(line) for line in drawn.stdout.splitlines()]
+    assert [path.name for path in paths] == ["cross_attend_1.png", "cross_attend_2.png"]
+    assert all(path.read_bytes().startswith(PNG) for path in paths)
+    wrong = subprocess.run([*command, "nowhere.mp4", str(tmp_path / "maps")], capture_output=True, text=True)
+    assert wrong.returncode == 1 and wrong.stderr == "ClipError: nowhere.mp4 is not there\n"

@@ -8,8 +8,8 @@ import torch
 from model_maker import clips, stir, tiny
 
 from perceiver.config import ConfigError
-from perceiver.errors import DataError
-from perceiver.model.inputs import InputTokens, VideoValues, non_finite
+from perceiver.errors import DataError, NumericError
+from perceiver.model.inputs import InputTokens, VideoValues, refuse_non_finite
 from perceiver.model.mel import LogMel
 from perceiver.model.perceiver import build_model
 from perceiver.model.positions import fourier_features
@@ -163,12 +163,13 @@ def test_a_wrong_shape_is_an_error_that_says_what_would_be_right() -> None:
         model({**inputs, "video": inputs["video"].permute(0, 4, 1, 2, 3)})
 
 
-def test_non_finite_clips_are_found() -> None:
-    inputs = clips(tiny(), batch=4)
-    assert not non_finite(inputs).any()
+def test_clips_that_are_not_finite_are_named() -> None:
+    inputs, ids = clips(tiny(), batch=4), ["a", "b", "c", "d"]
+    refuse_non_finite(inputs, ids)
     inputs["audio"][1, 5], inputs["audio"][2, 7] = float("nan"), -float("inf")
-    assert non_finite(inputs).tolist() == [False, True, True, False]
-    assert non_finite({"video": inputs["video"]}).tolist() == [False] * 4
+    with pytest.raises(NumericError, match=r"in the clips b, c$"):
+        refuse_non_finite(inputs, ids)
+    refuse_non_finite({"video": inputs["video"]}, ids)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Training itself: on real clips, on one core, in seconds."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,9 @@ import torch
 
 from perceiver.config import RunConfig, load, with_changes
 from perceiver.data.audioset import DataSource
-from perceiver.errors import CheckpointError, NumericError
+from perceiver.data.dataset import open_splits
+from perceiver.data.sampling import make_sampler
+from perceiver.errors import CheckpointError, DataError, NumericError
 from perceiver.state import load_weights
 from perceiver.train import Progress, total_steps, train
 
@@ -59,11 +63,38 @@ def test_a_resumed_trial_ends_where_an_unbroken_one_does(
     assert steps == [entry["clips"] for entry in whole[-1].state.history], "the history is whole, nothing twice"
 
 
-def test_micro_batches_compute_the_gradient_of_the_global_batch(synthetic_source: DataSource) -> None:
-    whole = run(config(), synthetic_source)[-1]
-    parts = run(config(train__micro_batch=2), synthetic_source)[-1]
+@pytest.mark.parametrize("changes", [{"train__micro_batch": 2}, {"train__micro_batch": 3, "train__mixup": 0.5}])
+def test_micro_batches_compute_the_gradient_of_the_global_batch(
+    changes: dict[str, Any], synthetic_source: DataSource
+) -> None:
+    whole = run(config(**(changes | {"train__micro_batch": None})), synthetic_source)[-1]
+    parts = run(config(**changes), synthetic_source)[-1]
     for name, value in whole.state.model.state_dict().items():
         torch.testing.assert_close(parts.state.model.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_bad_clips_of_earlier_attempts_count_towards_the_limit(synthetic_source: DataSource, tmp_path: Path) -> None:
+    """Two bad training clips are one too many for this limit, also when each is met by another attempt."""
+    shutil.copytree(synthetic_source.url, tmp_path / "set")
+    data, limited = DataSource(str(tmp_path / "set")), config(data__max_bad_fraction=0.06)
+    first, second = sorted((tmp_path / "set" / "clips").iterdir(), key=_place_in_training(limited, data))[:2]
+    first.write_bytes(b"")
+    for progress in train(limited, data=data):
+        if progress.state.step == 3:
+            assert [clip.split for clip in progress.bad_clips] == ["train"]
+            progress.state.save(tmp_path / "saved")
+            break
+    second.write_bytes(b"")
+    with pytest.raises(DataError, match=r"2 of the 18 train clips .*max_bad_fraction allows \(1\)"):
+        run(limited, data, tmp_path / "saved")
+
+
+def _place_in_training(config: RunConfig, source: DataSource) -> Callable[[Path], int]:
+    """When a file is first drawn for training; files of the evaluation come last."""
+    train_set, _ = open_splits(source, config)
+    sampler = make_sampler(train_set, config)
+    order = [train_set.clips[sampler(place)].path for place in range(len(train_set))]
+    return lambda path: order.index(str(path)) if str(path) in order else len(order)
 
 
 def test_activation_checkpointing_changes_no_result(synthetic_source: DataSource) -> None:
@@ -108,6 +139,14 @@ def test_the_weights_of_a_checkpoint_load_alone(synthetic_source: DataSource, tm
 def test_length_is_epochs_over_the_clips_unless_steps_are_given() -> None:
     assert total_steps(config(train__steps=None, train__epochs=2.0), 30) == 10
     assert total_steps(config(train__steps=7), 30) == 7
+
+
+@pytest.mark.parametrize("steps", [1, 3, 7])
+def test_the_last_step_of_a_short_trial_is_evaluated(steps: int, synthetic_source: DataSource) -> None:
+    """Here there are more evaluations and reports to make than steps: each step has both."""
+    reports = run(config(train__steps=steps, eval__times=10, eval__clips=1), synthetic_source)
+    assert [progress.fraction for progress in reports] == [(step + 1) / steps for step in range(steps)]
+    assert all(progress.evaluation for progress in reports)
 
 
 def test_a_checkpoint_between_reports_loses_no_loss(synthetic_source: DataSource, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The command `sweep VERB`. Heavy libraries are loaded only inside the verbs that need them.
 
-Exit codes: 0 done, 1 error, 2 wrong usage or an invalid file, 3 finished but some trials failed, 4 budget spent,
+Exit codes: 0 done, 1 error, 2 wrong usage or an invalid file, 3 finished but some trials failed
+(or files can't be read), 4 budget spent,
 5 plan infeasible, 75 tracker, storage or cluster unreachable, 130 interrupted with state saved.
 """
 

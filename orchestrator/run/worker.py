@@ -23,6 +23,7 @@ from orchestrator.track.paths import TrialPaths
 from perceiver.attention_maps import draw_attention
 from perceiver.config import parse
 from perceiver.data.audioset import DataSource
+from perceiver.data.batch import BadClip
 from perceiver.errors import CheckpointError
 from perceiver.state import verify
 from perceiver.train import Progress, train
@@ -167,8 +168,7 @@ class _Trial:
     def _write_artifacts(self, progress: Progress) -> None:
         """Leaves what people look at: AP of every class, unreadable clips, attention maps at the end."""
         if progress.bad_clips:
-            rows = [(clip.id, clip.path, clip.reason, clip.message) for clip in progress.bad_clips]
-            self._write_csv("bad_clips.csv", ("id", "file", "reason", "message"), rows)
+            self._write_csv("bad_clips.csv", BadClip._fields, progress.bad_clips)
         if progress.bad_rows:
             self._write_csv("bad_rows.csv", ("where", "reason", "message"), progress.bad_rows)
         if progress.evaluation:

@@ -7,8 +7,8 @@
     clips/<YTID>.mp4               anywhere below the folder; also <YTID>_<start> and <YTID>_<start>_<end>, in seconds
                                    (30, 30.0, 30.000, 000030) or milliseconds (30000), with or without a Y in front
 
-A row that can't be used is a `Problem`, counted by reason and named, never a crash. Imports nothing heavy: a plan
-reads through this module.
+A row that can't be used is a `Problem`, counted by reason and named, never a crash: a wrong one, one without a file, a
+training row that is in the evaluation too. Imports nothing heavy: a plan reads through this module.
 """
 
 import csv
@@ -110,26 +110,50 @@ class Layout:
         Raises:
             DataError: there is none; names what was looked for and what is there.
         """
-        suffix = "train_segments.csv" if split == "train" else "eval_segments.csv"
-        found = [file for file in self.files if file.name.endswith(suffix)]
+        found = self._tables(split)
         if not found:
             tables = ", ".join(sorted(file.name for file in self.files if file.name.endswith(".csv"))) or "none"
             raise DataError(f"{self.source.url} has no {split}_segments.csv; CSV files there: {tables}")
         return found
 
+    def _tables(self, split: Split) -> list[File]:
+        return [file for file in self.files if file.name.endswith(f"{split}_segments.csv")]
+
     def segments(self, split: Split) -> Iterator[Segment | Problem]:
-        """The rows of a split in the order of its CSVs, each with its clip's file, or what is wrong with it."""
+        """The rows of a split in the order of its CSVs, each with its clip's file, or what is wrong with it.
+
+        A training row that overlaps a row of the evaluation is wrong: what a model was trained on can't measure it.
+        """
         index = {label.mid: number for number, label in enumerate(self.classes)}
         seen: set[tuple[str, float]] = set()
+        held_out = self._held_out() if split == "train" else {}
         for file in self.segment_files(split):
             for line, fields in _rows(file.path):
                 where = f"{file.name} line {line}"
                 try:
-                    yield self._segment(fields, index, seen)
+                    yield self._segment(fields, index, seen, held_out)
                 except _RowError as error:
                     yield Problem(where, error.reason, f"{where}: {error}")
 
-    def _segment(self, fields: list[str], index: Mapping[str, int], seen: set[tuple[str, float]]) -> Segment:
+    def _held_out(self) -> dict[str, list[tuple[float, float]]]:
+        """Where the evaluation's segments lie in their sources, by id."""
+        times: dict[str, list[tuple[float, float]]] = {}
+        for file in self._tables("eval"):
+            for _, fields in _rows(file.path):
+                try:
+                    clip, start, end, _ = _parse_row(fields)
+                except _RowError:
+                    continue  # told where the evaluation itself is read
+                times.setdefault(clip, []).append((start, end))
+        return times
+
+    def _segment(
+        self,
+        fields: list[str],
+        index: Mapping[str, int],
+        seen: set[tuple[str, float]],
+        held_out: Mapping[str, list[tuple[float, float]]],
+    ) -> Segment:
         clip, start, end, mids = _parse_row(fields)
         unknown = [mid for mid in mids if mid not in index]
         if unknown:
@@ -137,6 +161,9 @@ class Layout:
         if (clip, start) in seen:
             raise _RowError("duplicate row", f"{clip} at {start:g} s was listed before")
         seen.add((clip, start))
+        for first, last in held_out.get(clip, ()):
+            if start < last and first < end:
+                raise _RowError("in eval too", f"{clip} at {start:g} s overlaps the evaluation's at {first:g} s")
         file, trimmed = self._file(clip, start, end)
         labels = tuple(dict.fromkeys(index[mid] for mid in mids))
         return Segment(clip, start, end, labels, file.path, file.size, trimmed)

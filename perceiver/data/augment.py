@@ -9,6 +9,7 @@ names both kinds without numbers; SpecAugment's widths are PANNs' scaled to 80 x
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,11 +43,34 @@ class Augmented:
     mel_mask: Tensor | None
     labels: Tensor
 
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, part: slice) -> "Augmented":
+        inputs, present = ({name: value[part] for name, value in held.items()} for held in (self.inputs, self.present))
+        mel_mask = None if self.mel_mask is None else self.mel_mask[part]
+        return Augmented(inputs, present, mel_mask, self.labels[part])
+
+
+def augmented_parts(
+    batch: Batch, config: RunConfig, device: torch.device | str, size: int | None
+) -> Iterator[Augmented]:
+    """The batch in parts of at most `size` clips (None: at once), each augmented on the device when it is asked for.
+
+    The clips are the same for every size: with mixup, a part whose first or last clip has its partner in another part
+    is augmented together with that partner, which is then left out.
+    """
+    size = size or len(batch)
+    for first in range(0, len(batch), size):
+        last = min(first + size, len(batch))
+        begin, end = (first - first % 2, last + last % 2) if config.train.mixup else (first, last)
+        yield augment(batch[begin:end].to(device), config)[first - begin : last - begin]
+
 
 def augment(batch: Batch, config: RunConfig) -> Augmented:
     """Crop, flip and colours of the video, modality dropout, SpecAugment masks and mixup, as `config.train` says.
 
-    With mixup, clips 2i and 2i + 1 of the batch are each other's partners, so parts of even size mix the same pairs.
+    With mixup, clips 2i and 2i + 1 of the batch are each other's partners; the last of an odd batch has none.
     """
     seeds = batch.seeds.numpy()
     inputs, labels = dict(batch.inputs), batch.labels

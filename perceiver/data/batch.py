@@ -9,12 +9,20 @@ from torch import Tensor
 
 
 class BadClip(NamedTuple):
-    """A clip that could not be read: its id and path, the reason's class, and the whole message."""
+    """A clip that could not be read: its id and path, the reason's class, the whole message, and which row it is."""
 
     id: str
     path: str
     reason: str
     message: str
+    split: str = "train"
+    start: float = 0.0
+    """Seconds into its source: a video may give several clips."""
+
+    @property
+    def row(self) -> tuple[str, str, float]:
+        """What names its row, also in another attempt of the trial."""
+        return self.split, self.id, self.start
 
 
 @dataclass
@@ -50,15 +58,11 @@ class Batch:
     def split(self, size: int) -> Iterator["Batch"]:
         """Consecutive batches of at most `size` clips; `bad` and `padded` go with the first."""
         for first in range(0, len(self), size):
-            part = slice(first, first + size)
-            yield Batch(
-                {name: value[part] for name, value in self.inputs.items()},
-                {name: value[part] for name, value in self.present.items()},
-                self.labels[part],
-                self.ids[part],
-                self.rows[part],
-                self.seeds[part],
-                self.aspect[part],
-                self.padded if first == 0 else 0,
-                self.bad if first == 0 else [],
-            )
+            part = self[first : first + size]
+            yield replace(part, padded=self.padded, bad=self.bad) if first == 0 else part
+
+    def __getitem__(self, part: slice) -> "Batch":
+        """The clips of a part, without `bad` and `padded`."""
+        inputs, present = ({name: value[part] for name, value in held.items()} for held in (self.inputs, self.present))
+        rest = (self.labels, self.ids, self.rows, self.seeds, self.aspect)
+        return Batch(inputs, present, *(values[part] for values in rest))

@@ -25,6 +25,8 @@ DEADLINE = 120.0
 """Seconds that decoding one file may take."""
 _EARLY = 1.0
 """Seconds by which a stream may end before its header says."""
+_PASSING = ("missing", "forbidden", "storage", "too slow")
+"""Reasons that another time may not hold."""
 
 Run = Callable[[Callable[[File], "FileReport"], Iterable[File]], Iterable["FileReport"]]
 
@@ -69,6 +71,12 @@ class Report:
     def unreadable(self) -> list[FileReport]:
         """Files that can't be read from beginning to end."""
         return [file for file in self.files if file.reason]
+
+    @property
+    def flawed(self) -> bool:
+        """Whether a file can't be read or a row is wrong; no mirror has a file for every row."""
+        wrong = sum(found.counts.total() - found.counts["no file"] for found in self.problems.values())
+        return bool(self.unreadable or wrong)
 
     def summary(self) -> dict[str, Any]:
         """Counts over the readable files: streams, seconds, rates and sizes, the commonest first."""
@@ -142,31 +150,41 @@ def probe(file: File) -> FileReport:
     try:
         with open_clip(file.path, DEADLINE) as media:
             report["seconds"] = round(media.duration, 3)
+            ends = 0.0
             if media.video is not None:
-                pictures, seconds = _decode(media, media.video)
+                pictures, begins, ends = _decode(media, media.video)
                 context = media.video.codec_context
                 report |= {"video": context.name, "width": context.width, "height": context.height}
-                report["fps"] = round((pictures - 1) / seconds, 3) if seconds else 0.0
+                report["fps"] = round((pictures - 1) / (ends - begins), 3) if ends > begins else 0.0
             if media.audio is not None:
-                _decode(media, media.audio)
+                ends = max(ends, _decode(media, media.audio)[2])
                 context = media.audio.codec_context
                 report |= {"audio": context.name, "rate": context.sample_rate, "channels": context.channels}
+            if ends < media.duration - _EARLY:  # containers such as Matroska tell no length of a stream
+                raise _truncated(media, "all", ends)
     except ClipError as error:
         report |= {"reason": error.reason, "message": str(error)}
     return FileReport(**report)
 
 
-def _decode(media: Any, stream: Any) -> tuple[int, float]:
-    """Frames of a stream, and seconds from the first to the last.
+def _decode(media: Any, stream: Any) -> tuple[int, float, float]:
+    """Frames of a stream, and the seconds of the first and the last.
 
     Raises:
         ClipError: damage, or an end long before the one that the header claims.
     """
-    times = [at for at, _ in media.frames(stream, 0.0)]
-    if not times or (stream.duration and times[-1] < float(stream.duration * stream.time_base) - _EARLY):
-        ends = f"ends at {times[-1]:.2f} s" if times else "holds nothing"
-        raise ClipError("truncated", f"{media.path}: {stream.type} {ends}, its header claims {media.duration:.2f} s")
-    return len(times), times[-1] - times[0]
+    count, first, last = 0, 0.0, 0.0
+    for at, _ in media.frames(stream, 0.0):
+        first, last, count = at if not count else first, at, count + 1
+    if not count or (stream.duration and last < float(stream.duration * stream.time_base) - _EARLY):
+        raise _truncated(media, stream.type, last)
+    return count, first, last
+
+
+def _truncated(media: Any, what: str, ends: float) -> ClipError:
+    return ClipError(
+        "truncated", f"{media.path}: {what} ends at {ends:.2f} s, its header claims {media.duration:.2f} s"
+    )
 
 
 def _read_tables(source: DataSource) -> tuple[Report, list[File]]:
@@ -206,7 +224,9 @@ def _read_split(report: Report, layout: Layout | ShardedLayout, split: Split) ->
 
 
 def _is_known(known: dict[str, FileReport], file: File) -> bool:
-    return file.path in known and known[file.path].size == file.size
+    """Whether a file was read before; what failed for a reason that may pass is tried again."""
+    found = known.get(file.path)
+    return found is not None and found.size == file.size and found.reason not in _PASSING
 
 
 def _read_journal(journal: str | Path | None) -> dict[str, FileReport]:

@@ -90,6 +90,8 @@ def read_clip(clip: Clip, wants: Wants, moment: float) -> Excerpt:
 def read_clips(clip: Clip, wants: Wants, count: int) -> list[Excerpt]:
     """`count` overlapping clips that cover the segment evenly (DMVR's linspace), from one decode of the file.
 
+    Their arrays are views of what was decoded: a picture that several clips show is there once.
+
     Raises:
         ClipError: the file can't be read.
     """

@@ -1,17 +1,17 @@
-"""A split of a data set, opened for a trial: its classes, its clips, and the rows that can't be used.
+"""The splits of a data set, opened for a trial: classes, clips, and the rows that can't be used.
 
-data = open_data(DataSource("/data/audioset"), config, "train")
+data, held_out = open_splits(DataSource("/data/audioset"), config)
 data.clips[3].id, data.classes[data.clips[3].labels[0]].name
 """
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, overload
 
 import numpy as np
 
 from perceiver.config import RunConfig
-from perceiver.data.audioset import ClassLabel, DataSource, Problem, Problems, Segment, Split
+from perceiver.data.audioset import ClassLabel, DataSource, Layout, Problem, Problems, Segment, Split
 from perceiver.data.draws import generator
 from perceiver.data.shards import IndexRows, ShardedLayout, open_layout
 from perceiver.errors import DataError
@@ -105,30 +105,41 @@ class DataSet:
         return matrix
 
 
-def open_data(
-    source: DataSource, config: RunConfig, split: Split, progress: Callable[[int, int], None] | None = None
-) -> DataSet:
-    """A split of the data set, checked against the config. A synthetic set is made first where it is not there yet.
+def open_splits(source: DataSource, config: RunConfig) -> tuple[DataSet, DataSet]:
+    """The training and the evaluation split, from one listing; see `open_data`."""
+    layout = _layout(source, config)
+    return _open(layout, config, "train"), _open(layout, config, "eval")
 
-    `progress(done, total)` is called while a synthetic set is made.
+
+def open_data(source: DataSource, config: RunConfig, split: Split) -> DataSet:
+    """A split of the data set, checked against the config. A synthetic set is made first where it is not there yet.
 
     Raises:
         DataError: the set is not there or not in AudioSet's layout, its classes are not as many as the model's, no
             row has a file, or most rows can't be used; it was ingested for smaller pictures, or not to its end.
     """
+    return _open(_layout(source, config), config, split)
+
+
+def _layout(source: DataSource, config: RunConfig) -> Layout | ShardedLayout:
     if source.recipe is not None:
         from perceiver.data.synthetic import ensure_synthetic
 
-        ensure_synthetic(source.url, source.recipe, progress)
+        ensure_synthetic(source.url, source.recipe)
     layout = open_layout(source)
     if len(layout.classes) != config.model.classes:
         raise DataError(
             f"{source.url} has {len(layout.classes)} classes, but model.classes is {config.model.classes}: "
             f"set model.classes: {len(layout.classes)}"
         )
-    data = DataSet(source, split, layout.classes)
     if isinstance(layout, ShardedLayout):
         layout.require_pixels(config.model.inputs.video.size if config.model.inputs.video else 0)
+    return layout
+
+
+def _open(layout: Layout | ShardedLayout, config: RunConfig, split: Split) -> DataSet:
+    data = DataSet(layout.source, split, layout.classes)
+    if isinstance(layout, ShardedLayout):
         data.clips = Clips.of_index(layout.rows(split))
     else:
         _add_rows(data, layout.segments(split))

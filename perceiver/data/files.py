@@ -17,7 +17,7 @@ from perceiver.errors import DataError
 
 T = TypeVar("T")
 
-_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, DataError)
 _WAITS = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Seconds between attempts: long enough for a busy server, short enough that a dead one is reported within ten."""
 

@@ -15,7 +15,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, islice
 from typing import Any, NamedTuple
@@ -30,41 +30,61 @@ from perceiver.data.batch import BadClip, Batch
 from perceiver.data.clips import Excerpt, Wants, read_clip, read_clips
 from perceiver.data.dataset import Clip, DataSet
 from perceiver.data.draws import uniform
+from perceiver.data.memory import give_memory_back
 from perceiver.data.sampling import clip_seed, make_sampler, spares
 from perceiver.errors import ClipError, DataError
 
 _AHEAD = 2
 """Batches decoded ahead, per worker."""
+_TRIM_EVERY = 128
+"""Files read between two times that freed memory goes back to the system."""
 MOMENT = 0
 """Slot of the draw (see `draws.uniform`) that chooses a clip's place in its file."""
 
 
 def train_batches(
-    data: DataSet, config: RunConfig, *, first_step: int = 0, rank: int = 0, world: int = 1, workers: int = 0
+    data: DataSet,
+    config: RunConfig,
+    *,
+    first_step: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
+    known_bad: Iterable[BadClip] = (),
 ) -> Iterator[Batch]:
     """Batches from `first_step` on, without end; each holds this rank's part of `train.batch_size` clips.
+
+    With mixup a part holds whole pairs, so parts may differ in size by two where the ranks can't share the pairs.
+    `known_bad` are the clips that earlier attempts found unreadable; they count towards `data.max_bad_fraction`.
 
     Raises:
         DataError: more clips are unreadable than `data.max_bad_fraction` allows; lists them.
     """
     sampler, seed, size = make_sampler(data, config), config.train.seed, config.train.batch_size
-    mine = range(size * rank // world, size * (rank + 1) // world)
+    mine = _share(size, rank, world, 2 if config.train.mixup else 1)
 
     def plan(step: int) -> list[_Task]:
         places = [step * size + slot for slot in mine]
         return [_task(data, clip_seed(seed, n), [sampler(n), *spares(data, seed, n)]) for n in places]
 
-    bad = _BadClips(data, config.data.max_bad_fraction)
+    bad = _BadClips(data, config.data.max_bad_fraction, known_bad)
     for read in _read_ahead(_Reader(Wants.training(config), None), map(plan, count(first_step)), workers):
         yield _batch(data, read, bad.new(read))
 
 
 def eval_batches(
-    data: DataSet, config: RunConfig, *, rank: int = 0, world: int = 1, workers: int = 0
+    data: DataSet,
+    config: RunConfig,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
+    device: torch.device | str = "cpu",
 ) -> Iterator[Batch]:
     """`eval.clips` clips of every file, file i on rank i % world; batches of at most `eval.batch_size` clips.
 
-    `rows` tells which clips belong to one file. Unreadable files are left out and told in `bad`.
+    `rows` tells which clips belong to one file. Unreadable files are left out and told in `bad`. The clips of a file
+    overlap: they are cut out of it on `device`, so that each picture is read, copied and moved there once.
 
     Raises:
         DataError: more files are unreadable than `data.max_bad_fraction` allows, or all of them.
@@ -76,19 +96,26 @@ def eval_batches(
     at_once = max(1, config.eval.batch_size // config.eval.clips)
     plans = iter(lambda: [_task(data, 0, [row]) for row in islice(files, at_once)], [])
     bad = _BadClips(data, config.data.max_bad_fraction)
-    waiting: Batch | None = None  # the newest batch waits, so that files found bad after it can still be told
+    wants, size = Wants.evaluation(config), config.eval.batch_size
+    waiting: _Read | None = None  # the newest files wait, so that those found bad after them can still be told
     told: list[BadClip] = []
-    for read in _read_ahead(_Reader(Wants.evaluation(config), config.eval.clips), plans, workers):
+    for read in _read_ahead(_Reader(wants, config.eval.clips), plans, workers):
         told += bad.new(read)
         if not read.rows:
             continue
         if waiting is not None:
-            yield from waiting.split(config.eval.batch_size)
-        waiting, told = _batch(data, read, told), []
+            yield from _cut_batches(data, waiting, told, wants, size, device)
+            told = []
+        waiting = read
     if waiting is None:
         raise DataError(f"none of the {len(data)} {data.split} clips of {data.source.url} could be read: {bad}")
-    waiting.bad += told
-    yield from waiting.split(config.eval.batch_size)
+    yield from _cut_batches(data, waiting, told, wants, size, device)
+
+
+def _share(size: int, rank: int, world: int, together: int) -> range:
+    """A rank's places of a batch of `size`: consecutive ones, in groups of `together` that no border parts."""
+    groups = -(-size // together)
+    return range(*(min(together * (groups * border // world), size) for border in (rank, rank + 1)))
 
 
 class _Task(NamedTuple):
@@ -104,15 +131,20 @@ def _task(data: DataSet, seed: int, rows: list[int]) -> _Task:
 
 @dataclass
 class _Read:
-    """What a worker sends back: stacked arrays of the clips that were read, and what could not be."""
+    """What a worker sends back: the clips that were read, and what could not be.
+
+    `inputs` holds clips one after the other, (B, ...), or where clips overlap what they are cut from, (steps, ...):
+    clip i is then the one that begins at step `begins[i]`.
+    """
 
     inputs: dict[str, Tensor]
+    begins: dict[str, list[int]]
     present: dict[str, Tensor]
     aspect: Tensor
     rows: list[int]
     seeds: list[int]
     padded: int
-    bad: list[tuple[int, BadClip]]
+    bad: list[BadClip]
 
     def pin_memory(self) -> "_Read":
         """Called by the DataLoader's own thread, so that the way to a GPU costs the trial nothing."""
@@ -124,9 +156,13 @@ class _Reader(Dataset[_Read]):
     """Runs in a worker: reads the clips of one batch. Holds no file and no data set, so it is cheap to send."""
 
     def __init__(self, wants: Wants, clips: int | None) -> None:
-        self._wants, self._clips = wants, clips
+        self._wants, self._clips, self._read = wants, clips, 0
 
     def __getitem__(self, tasks: list[_Task]) -> _Read:
+        self._read += len(tasks)
+        if self._read >= _TRIM_EVERY:
+            self._read = 0
+            give_memory_back()
         excerpts: list[Excerpt] = []
         rows, seeds, bad = [], [], []
         for seed, candidates in tasks:
@@ -134,15 +170,22 @@ class _Reader(Dataset[_Read]):
                 try:
                     found = self._excerpts(clip, seed)
                 except ClipError as error:
-                    bad.append((row, BadClip(clip.id, clip.path, error.reason, str(error))))
+                    bad.append(BadClip(clip.id, clip.path, error.reason, str(error), start=clip.start))
                     continue
                 excerpts += found
                 rows += [row] * len(found)
                 seeds += [seed] * len(found)
                 break
-        inputs, present = _stack(excerpts, self._wants)
-        aspect = torch.tensor([excerpt.aspect for excerpt in excerpts], dtype=torch.float32)
-        return _Read(inputs, present, aspect, rows, seeds, sum(excerpt.padded for excerpt in excerpts), bad)
+        read = _Read({}, {}, {}, torch.tensor([one.aspect for one in excerpts]), rows, seeds, 0, bad)
+        for name, (shape, kind) in _shapes(self._wants).items():
+            values = [getattr(excerpt, name) for excerpt in excerpts]
+            read.present[name] = torch.tensor([value is not None for value in values], dtype=torch.bool)
+            if self._clips is None:
+                read.inputs[name] = _stack(values, shape, kind)
+            else:
+                read.inputs[name], read.begins[name] = _merge(values, shape, kind)
+        read.padded = sum(excerpt.padded for excerpt in excerpts)
+        return read
 
     def _excerpts(self, clip: Clip, seed: int) -> list[Excerpt]:
         if self._clips is not None:
@@ -150,32 +193,54 @@ class _Reader(Dataset[_Read]):
         return [read_clip(clip, self._wants, float(uniform(np.array([seed]), MOMENT)[0]))]
 
 
-def _stack(excerpts: list[Excerpt], wants: Wants) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    inputs, present = {}, {}
+def _shapes(wants: Wants) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    """Shape and kind of a clip's inputs."""
+    shapes: dict[str, tuple[tuple[int, ...], torch.dtype]] = {}
     if wants.audio is not None:
-        inputs["audio"] = torch.zeros(len(excerpts), wants.audio.samples)
+        shapes["audio"] = (wants.audio.samples,), torch.float32
     if wants.video is not None:
-        size = wants.fit.size
-        inputs["video"] = torch.zeros(len(excerpts), wants.video.frames, size, size, 3, dtype=torch.uint8)
-    for name, stacked in inputs.items():
-        values = [getattr(excerpt, name) for excerpt in excerpts]
-        present[name] = torch.tensor([value is not None for value in values], dtype=torch.bool)
-        for place, value in zip(stacked, values, strict=True):
-            if value is not None:
-                place.copy_(torch.from_numpy(value))
-    return inputs, present
+        shapes["video"] = (wants.video.frames, wants.fit.size, wants.fit.size, 3), torch.uint8
+    return shapes
+
+
+def _stack(values: list[np.ndarray | None], shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
+    """The clips one after the other, zeros where one is missing."""
+    stacked = torch.empty(len(values), *shape, dtype=kind)
+    for place, value in zip(stacked, values, strict=True):
+        place.zero_() if value is None else place.copy_(torch.from_numpy(value))
+    return stacked
+
+
+def _merge(values: list[np.ndarray | None], shape: tuple[int, ...], kind: torch.dtype) -> tuple[Tensor, list[int]]:
+    """The arrays that the clips are views of, one after the other, and the step at which each clip begins."""
+    begins, wholes, length = [], dict[int, tuple[np.ndarray, int]](), 0
+    for value in values:
+        if value is None:
+            begins.append(0)
+            continue
+        whole = value if value.base is None else value.base
+        if id(whole) not in wholes:
+            wholes[id(whole)] = whole, length
+            length += len(whole)
+        steps = (value.ctypes.data - whole.ctypes.data) // whole.strides[0]
+        begins.append(wholes[id(whole)][1] + steps)
+    tensors = [torch.from_numpy(whole) for whole, _ in wholes.values()]
+    if len(tensors) == 1:
+        return tensors[0], begins
+    return torch.cat([torch.empty(0, *shape[1:], dtype=kind), *tensors]), begins
 
 
 class _BadClips:
-    """Counts unreadable clips; each is told once, and too many end the trial."""
+    """Counts a split's unreadable clips; each is told once, and too many end the trial."""
 
-    def __init__(self, data: DataSet, fraction: float) -> None:
-        self._data, self._found = data, dict[int, BadClip]()
+    def __init__(self, data: DataSet, fraction: float, known: Iterable[BadClip] = ()) -> None:
+        self._data, self._found = data, {clip.row: clip for clip in known if clip.split == data.split}
         # One bad clip is always allowed, or small sets could have none; a fraction of 0 means none.
         self._allowed = max(1, int(fraction * len(data))) if fraction else 0
 
     def new(self, read: _Read) -> list[BadClip]:
-        new = {row: clip for row, clip in read.bad if row not in self._found}
+        told = (clip._replace(split=self._data.split) for clip in read.bad)
+        new = {clip.row: clip for clip in told if clip.row not in self._found}
         self._found |= new
         if len(self._found) > self._allowed:
             of = f"{len(self._data)} {self._data.split} clips of {self._data.source.url}"
@@ -192,6 +257,24 @@ def _batch(data: DataSet, read: _Read, bad: list[BadClip]) -> Batch:
     labels = torch.from_numpy(data.labels(read.rows))
     rows, seeds = torch.tensor(read.rows), torch.tensor(read.seeds)
     return Batch(read.inputs, read.present, labels, ids, rows, seeds, read.aspect, read.padded, bad)
+
+
+def _cut_batches(
+    data: DataSet, read: _Read, bad: list[BadClip], wants: Wants, size: int, device: torch.device | str
+) -> Iterator[Batch]:
+    """Batches of at most `size` clips, cut on the device out of what holds their overlap once."""
+    wholes = {name: whole.to(device, non_blocking=True) for name, whole in read.inputs.items()}
+    for first in range(0, len(read.rows), size):
+        part = slice(first, first + size)
+        inputs, present = {}, {name: there[part] for name, there in read.present.items()}
+        for name, (shape, _) in _shapes(wants).items():
+            cuts = [wholes[name][begin : begin + shape[0]] for begin in read.begins[name][part]]
+            nothing = wholes[name].new_zeros(shape)
+            shown = zip(cuts, present[name].tolist(), strict=True)
+            inputs[name] = torch.stack([cut if there else nothing for cut, there in shown])
+        of_part = replace(read, inputs=inputs, present=present, aspect=read.aspect[part])
+        of_part.rows, of_part.seeds, of_part.padded = read.rows[part], read.seeds[part], read.padded * (first == 0)
+        yield _batch(data, of_part, bad if first == 0 else []).to(device)
 
 
 def _read_ahead(reader: _Reader, plans: Iterable[list[_Task]], workers: int) -> Iterator[_Read]:

@@ -12,11 +12,13 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from itertools import islice
 from types import TracebackType
 from typing import Any, BinaryIO
 
 import av
 import av.error
+from av.stream import Discard
 
 from perceiver.data.files import is_local, local_path, open_media
 from perceiver.errors import ClipError, DataError
@@ -24,7 +26,7 @@ from perceiver.errors import ClipError, DataError
 MAX_PIXELS = 8192 * 4608
 """Largest picture that is decoded: 8K with a margin. A damaged header may claim any size, and memory is taken first."""
 MAX_SECONDS = 48 * 3600.0
-MAX_CHANNELS, MAX_RATE = 64, 768_000
+MAX_CHANNELS, RATES = 64, range(1_000, 768_001)
 _BEGINNING_OF_MP4 = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
 
 
@@ -45,6 +47,7 @@ class Media:
             self.video, self.audio = (_best(self._container, kind) for kind in ("video", "audio"))
             self._check_header()
             self.beginning = self._beginning()
+            self._late = self._late_pictures()
             self.duration = self._duration()
         except BaseException:
             self.close()
@@ -68,14 +71,15 @@ class Media:
         Raises:
             ClipError: damaged, truncated, too slow.
         """
-        context, second = stream.codec_context, float(stream.time_base)
-        harmless = True
+        context, second, video = stream.codec_context, float(stream.time_base), stream.type == "video"
+        harmless, skipping = True, None
+        beginning = self.beginning + (self._late if video else 0.0)
         for packet in self._packets(stream, start):
             ends = math.inf
             if packet.pts is not None:
-                ends = (packet.pts + (packet.duration or 0)) * second - self.beginning
-            if stream.type == "video":
-                context.skip_frame = "NONREF" if packet.duration and ends <= start else "DEFAULT"
+                ends = (packet.pts + (packet.duration or 0)) * second - beginning
+            if video and skipping is not (skip := bool(packet.duration and ends <= start)):
+                skipping, context.skip_frame = skip, "NONREF" if skip else "DEFAULT"
             try:
                 decoded = packet.decode()
             except av.error.EOFError:
@@ -85,10 +89,10 @@ class Media:
                     continue
                 message = f"{self.path}: {stream.type} can't be decoded at {ends:.2f} s: {error}"
                 raise ClipError("truncated" if packet.is_corrupt else "damaged", message) from None
-            harmless = stream.type == "audio" or (harmless and not decoded)
+            harmless = not video or (harmless and not decoded)
             for frame in decoded:
                 if frame.pts is not None:
-                    yield frame.time - self.beginning, frame
+                    yield frame.time - beginning, frame
 
     def check_deadline(self) -> None:
         """Raises:
@@ -98,6 +102,8 @@ class Media:
             raise ClipError("too slow", f"{self.path} was not read within {self._seconds:g} s")
 
     def _packets(self, stream: Any, start: float) -> Iterator[Any]:
+        for other in self._container.streams:
+            other.discard = Discard.default if other == stream else Discard.all
         self._seek(stream, start)
         packets = self._container.demux(stream)
         while True:
@@ -111,7 +117,7 @@ class Media:
             yield packet
 
     def _seek(self, stream: Any, start: float) -> None:
-        position = 0 if start <= 0 else int((start + self.beginning) / stream.time_base)
+        position = 0 if start <= 0 or self._misplaces(stream) else int((start + self.beginning) / stream.time_base)
         try:
             try:
                 self._container.seek(position, stream=stream, backward=True)
@@ -131,7 +137,7 @@ class Media:
                 raise ClipError("absurd header", f"{self.path} claims {width} x {height} pixels")
         if self.audio is not None:
             rate, channels = self.audio.codec_context.sample_rate, self.audio.codec_context.channels
-            if not 0 < rate <= MAX_RATE or not 0 < channels <= MAX_CHANNELS:
+            if rate not in RATES or not 0 < channels <= MAX_CHANNELS:
                 raise ClipError("absurd header", f"{self.path} claims {channels} channels of sound at {rate} Hz")
 
     def _beginning(self) -> float:
@@ -145,6 +151,30 @@ class Media:
             return begins
         pictures_begin = float(self.video.start_time * self.video.time_base)
         return pictures_begin if 0 <= pictures_begin - begins < 0.1 else begins
+
+    def _late_pictures(self) -> float:
+        """Seconds by which the pictures of an AVI are later than its sound.
+
+        It stores no times, and FFmpeg takes H.264's pictures for one frame late. Sound is late too, by about a frame
+        of its codec, unless whoever wrote the file left a gap after the first picture for that.
+        """
+        if not self._is_avi or self.video is None:
+            return 0.0
+        begin = [p for p in islice(self._packets(self.video, 0.0), 4) if p.pts is not None and p.dts is not None]
+        if len(begin) < 4 or begin[0].pts == begin[0].dts:
+            return 0.0
+        gap, step = begin[1].dts - begin[0].dts, begin[3].dts - begin[2].dts
+        context = self.audio.codec_context if self.audio is not None and gap <= step else None
+        sound = (context.frame_size or 0) / context.sample_rate if context is not None else 0.0
+        return max(0.0, float(step * self.video.time_base) - sound)
+
+    def _misplaces(self, stream: Any) -> bool:
+        """Whether a search goes wrong: in an AVI with dropped frames FFmpeg counts some of them twice after it."""
+        return self._is_avi and stream.type == "video" and len(stream.index_entries) < (stream.duration or 0)
+
+    @property
+    def _is_avi(self) -> bool:
+        return "avi" in self._container.format.name.split(",")
 
     def _duration(self) -> float:
         streams = [stream for stream in (self.video, self.audio) if stream is not None]
@@ -182,6 +212,9 @@ def _open(path: str, deadline: float) -> Any:
         raise ClipError("too slow", f"{path} could not be opened within {deadline:g} s") from None
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise _unopened(path, error) from None
+    if container.format.name.endswith("_pipe") or container.format.name == "image2":
+        container.close()
+        raise ClipError("not media", f"{path} is a picture, not video or sound")
     for stream in container.streams:
         if stream.type in ("video", "audio") and stream.codec_context is not None:
             stream.codec_context.thread_count = 1  # parallel over files; frame threads would add delay to every seek
@@ -194,7 +227,7 @@ def fetch_within(deadline: float, path: str) -> str | BinaryIO:
         plain = local_path(path)
         if os.path.exists(plain) and not os.path.isfile(plain):
             raise ClipError("not media", f"{path} is no regular file")
-        return plain
+        return os.path.abspath(plain)  # FFmpeg takes what stands before a colon for a protocol
     fetched: Future[str | BinaryIO] = Future()
 
     def fetch() -> None:

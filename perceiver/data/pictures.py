@@ -2,16 +2,18 @@
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
+from av.error import FFmpegError
+from av.filter import Graph
 from av.video.reformatter import VideoReformatter
 
 from perceiver.data.media import Media
 from perceiver.errors import ClipError
 
 _TIE = 1e-6
-_WIDEST = 8.0
 
 
 @dataclass(frozen=True)
@@ -89,24 +91,74 @@ class _Converter:
     """
 
     def __init__(self, media: Media, fit: Fit) -> None:
-        self._fit, self._scaler, self._colours = fit, VideoReformatter(), VideoReformatter()
+        self._path, self._fit, self._middle = media.path, fit, _Middle()
+        self._scaler, self._colours = VideoReformatter(), VideoReformatter()
         self._pixel = float(media.video.sample_aspect_ratio or 1) or 1.0
         self.aspect = 1.0
 
     def __call__(self, frame: Any) -> np.ndarray:
         """uint8 (size, size, 3); `aspect` is then the frame's width over its height as shown."""
+        turns = round(frame.rotation / 90) % 4
+        aspect = frame.width * self._pixel / frame.height
+        self.aspect = 1 / aspect if turns % 2 else aspect
+        try:
+            return np.rot90(self._scaled(frame), turns)
+        except (FFmpegError, ValueError, MemoryError) as error:
+            message = f"{self._path}: a picture of {frame.width} x {frame.height} pixels can't be converted: {error}"
+            raise ClipError("damaged", message) from None
+
+    def _scaled(self, frame: Any) -> np.ndarray:
         size = self._fit.size
         width = height = size
-        aspect = frame.width * self._pixel / frame.height
         if self._fit.how == "crop":
-            width = round(size * min(max(aspect, 1.0), _WIDEST))
-            height = round(size * min(max(1 / aspect, 1.0), _WIDEST))
+            frame = self._middle(frame, self._pixel)
+            aspect = frame.width * self._pixel / frame.height
+            width, height = round(size * max(aspect, 1.0)), round(size * max(1 / aspect, 1.0))
         scaled = frame
         if (frame.width, frame.height) != (width, height):
             between = "yuv422p" if frame.format.name.startswith("yuv") else "rgb24"
             scaled = self._scaler.reformat(frame, width, height, between, interpolation="BILINEAR", threads=1)
         scaled = self._colours.reformat(scaled, format="rgb24", threads=1)
         top, left = (height - size) // 2, (width - size) // 2
-        turns = round(frame.rotation / 90) % 4
-        self.aspect = 1 / aspect if turns % 2 else aspect
-        return np.rot90(scaled.to_ndarray()[top : top + size, left : left + size], turns)
+        return scaled.to_ndarray()[top : top + size, left : left + size]
+
+
+class _Middle:
+    """Cuts away what lies outside a frame's middle square before it is scaled: at 16:9 nearly half.
+
+    FFmpeg's crop filter only moves pointers. It cuts pixels two by two, since many formats share colours between them.
+    """
+
+    def __init__(self) -> None:
+        self._shape: tuple[int, int, str] | None = None
+        self._crop = Graph()
+
+    def __call__(self, frame: Any, pixel: float) -> Any:
+        """The frame, or its middle that is at least square where `pixel` is the width of one over its height."""
+        left = _spare(frame.width, frame.height / pixel)
+        top = _spare(frame.height, frame.width * pixel)
+        if not left and not top:
+            return frame
+        shape = frame.width, frame.height, frame.format.name
+        if shape != self._shape:
+            self._shape, self._crop = shape, _crop_filter(frame, left, top)
+        self._crop.push(frame)
+        return self._crop.pull()
+
+
+def _spare(whole: int, needed: float) -> int:
+    """Pixels, an even number, that can be cut away on each of two sides."""
+    return max(0, 2 * math.floor((whole - whole % 2 - needed) / 4))
+
+
+def _crop_filter(frame: Any, left: int, top: int) -> Graph:
+    """Cuts the margins off frames like this one."""
+    graph = Graph()
+    graph.threads = 1
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000))
+    crop = graph.add("crop", f"{frame.width - 2 * left}:{frame.height - 2 * top}:{left}:{top}")
+    sink = graph.add("buffersink")
+    source.link_to(crop)
+    crop.link_to(sink)
+    graph.configure()
+    return graph

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from av import AudioFrame
+from av import AudioFifo
 from av.audio.resampler import AudioResampler
+from av.error import FFmpegError
 
 from perceiver.data.media import Media
+from perceiver.errors import ClipError
 
-_LEAD = 0.15
-"""Seconds decoded before the wanted ones: an AAC or MP3 decoder that starts in the middle needs a few frames."""
+_LEAD, _LEAD_FRAMES = 0.15, 8
+"""Seconds and codec frames decoded before the wanted ones: a decoder that starts in the middle needs a few, most of all
+MP3's at low rates, whose frames hold sound of up to eight later ones."""
 _KEPT_LEAD = 0.05
 """Seconds of the lead that go through the resampler."""
 _TAIL = 0.005
@@ -36,7 +39,11 @@ def read_sound(media: Media, start: float, count: int, rate: int) -> Sound:
         ClipError: damage within the stretch.
     """
     samples, heard = np.zeros(count, np.float32), np.zeros(count, bool)
-    for at, piece in _pieces(media, start, start + count / rate, rate):
+    try:
+        pieces = list(_pieces(media, start, start + count / rate, rate))
+    except (FFmpegError, ValueError, MemoryError) as error:
+        raise ClipError("damaged", f"{media.path}: sound at {start:.2f} s can't be converted: {error}") from None
+    for at, piece in pieces:
         offset = round((at - start) * rate)
         left, right = max(offset, 0), min(offset + len(piece), count)
         if left < right:
@@ -49,7 +56,9 @@ def read_sound(media: Media, start: float, count: int, rate: int) -> Sound:
 def _pieces(media: Media, start: float, end: float, rate: int) -> Iterator[tuple[float, np.ndarray]]:
     """Runs of unbroken sound at the wanted rate, each with the time of its first sample."""
     run: _Run | None = None
-    for at, frame in media.frames(media.audio, max(start - _LEAD, 0.0)):
+    context = media.audio.codec_context
+    lead = max(_LEAD, _LEAD_FRAMES * (context.frame_size or 0) / context.sample_rate)
+    for at, frame in media.frames(media.audio, max(start - lead, 0.0)):
         if at >= end + _TAIL:
             break
         if at + frame.samples / frame.sample_rate <= start - _KEPT_LEAD:
@@ -68,8 +77,8 @@ class _Run:
     """Consecutive frames of one format."""
 
     def __init__(self, begins: float, frame: Any) -> None:
-        self._begins, self._format, self._rate, self._samples = begins, _format(frame), frame.sample_rate, 0
-        self._values: list[np.ndarray] = []
+        self._begins, self._format, self._rate = begins, _format(frame), frame.sample_rate
+        self._samples, self._frames = 0, AudioFifo()
 
     def continues(self, at: float, frame: Any) -> bool:
         expected = self._begins + self._samples / self._rate
@@ -77,18 +86,17 @@ class _Run:
 
     def add(self, frame: Any) -> None:
         self._samples += frame.samples
-        self._values.append(frame.to_ndarray())
+        frame.pts = None  # its time was compared; the queue would insist on the count of samples
+        self._frames.write(frame)
 
     def resampled(self, rate: int, start: float) -> tuple[float, np.ndarray]:
         """The time of the first sample, and all samples at `rate`, mixed to one channel."""
-        name, layout, _ = self._format
-        values = np.concatenate(self._values, axis=1)
         skipped = self._to_common_time(rate) if self._begins < start else 0
-        values = values[:, skipped * (values.shape[1] // self._samples) :]  # packed formats interleave their channels
-        frame = AudioFrame.from_ndarray(np.ascontiguousarray(values), format=name, layout=layout)
-        frame.sample_rate = self._rate
+        if skipped:
+            self._frames.read(skipped)
         resampler = AudioResampler(format="fltp", layout="mono", rate=rate)
-        out = [piece.to_ndarray()[0] for part in (frame, None) for piece in resampler.resample(part)]
+        parts = (self._frames.read(), None)
+        out = [piece.to_ndarray()[0] for part in parts for piece in resampler.resample(part)]
         return self._begins + skipped / self._rate, np.concatenate(out) if out else np.zeros(0, np.float32)
 
     def _to_common_time(self, rate: int) -> int:

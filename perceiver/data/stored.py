@@ -52,6 +52,7 @@ class _Codec:
     height: int = 0
     sample_rate: int = 0
     channels: int = 0
+    frame_size: int = 0
 
 
 @dataclass(frozen=True)

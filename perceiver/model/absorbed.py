@@ -109,7 +109,7 @@ def _attend(folded: Tensor, inputs: list[FoldedTokens], rows: int) -> Tensor:
 
 def _latents_at_a_time(latents: Tensor, tokens: int) -> int:
     """On a CPU as many as keep the scores near its caches, on a GPU as many as a reasonable memory holds."""
-    scores = 3 * 2**20 if latents.device.type == "cpu" else 2**30
+    scores = 5 * 2**20 if latents.device.type == "cpu" else 2**30
     return max(64, scores // (latents.shape[0] * tokens) // 64 * 64)
 
 
@@ -129,7 +129,10 @@ def _from_features(attended: Tensor, tokens: FoldedTokens) -> Tensor:
 
 
 class _Attend(torch.autograd.Function):
-    """softmax(Q F^T) F over the tokens of all modalities together; keeps no matrix of N x M for the backward pass.
+    """softmax(Q F^T) F over the tokens of all modalities together.
+
+    On a CPU, where a product costs more than the memory of its result, Q F^T is kept for the backward pass; on a GPU,
+    where memory bounds the batch, no matrix of N x M is.
 
     Tensors, each once per modality: Q (B, N, f + 2), F (B, M, f + 2), m (B, M), r (B, M). Where F holds nothing learned
     and so needs no gradient, m and r receive those that reach them through F.
@@ -139,17 +142,20 @@ class _Attend(torch.autograd.Function):
     def forward(ctx: Any, widths: tuple[int, ...], *tensors: Tensor) -> tuple[Tensor, ...]:
         queries, features = tensors[: len(widths)], tensors[len(widths) : 2 * len(widths)]
         ctx.widths = widths
-        ctx.save_for_backward(*tensors)
         with as_given(queries[0]):
-            weights = _products(queries, features).softmax(-1)
+            scores = _products(queries, features)
+            kept = (scores,) if scores.device.type == "cpu" else ()
+            ctx.save_for_backward(*tensors, *kept)
+            weights = scores.softmax(-1)
             return tuple(part @ f for part, f in zip(_split(weights, features), features, strict=True))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         count, saved = len(ctx.widths), ctx.saved_tensors  # read once: checkpointing computes them anew at every look
-        queries, features, scales = saved[:count], saved[count : 2 * count], saved[3 * count :]
-        scores, grad_weights = _products(queries, features), _products(grads, features)
+        queries, features, scales = saved[:count], saved[count : 2 * count], saved[3 * count : 4 * count]
+        scores = saved[4 * count] if saved[4 * count :] else _products(queries, features)
+        grad_weights = _products(grads, features)
         weights = scores.softmax(-1)
         grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
         whole = [_split(matrix, features) for matrix in (grad_scores, scores, weights, grad_weights)]
@@ -157,12 +163,13 @@ class _Attend(torch.autograd.Function):
         for i, (grad_score, score, weight, grad_weight) in enumerate(zip(*whole, strict=True)):
             # F's gradient is the sum of left^T right over these two, of which right F^T is there already.
             pairs = (grad_score, queries[i], score), (weight, grads[i], grad_weight)
+            query = grad_score @ features[i]
             full = mean = scale = None
             if ctx.needs_input_grad[1 + count + i]:
                 full = sum(left.mT @ right for left, right, _ in pairs)
             elif ctx.needs_input_grad[1 + 3 * count + i]:
                 mean, scale = _reduced(pairs, ctx.widths[i] + 1, scales[i])
-            for result, grad in zip(results, (grad_score @ features[i], full, mean, scale), strict=True):
+            for result, grad in zip(results, (query, full, mean, scale), strict=True):
                 result.append(grad)
         return None, *(grad for result in results for grad in result)
 
@@ -170,10 +177,10 @@ class _Attend(torch.autograd.Function):
 def _reduced(pairs: _Pairs, column: int, scale: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of m and r (B, M) without F's: of F = r [f, 1, m] its column m, and sum(F' F) / r with F' its gradient.
 
-    Dropped tokens have r = 0, and nothing reaches them. The products are used up: they need not be kept as well.
+    Dropped tokens have r = 0, and nothing reaches them. The left matrices are used up: no third one is needed.
     """
     of_column = sum((left.mT @ right[..., column, None])[..., 0] for left, right, _ in pairs)
-    of_scale = sum(product.mul_(left).sum(1, dtype=scale.dtype) for left, _, product in pairs)
+    of_scale = sum(left.mul_(product).sum(1, dtype=scale.dtype) for left, _, product in pairs)
     return of_column.to(scale.dtype) * scale, torch.where(scale > 0, of_scale / scale, 0.0)
 
 

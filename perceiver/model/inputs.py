@@ -1,13 +1,13 @@
 """From a clip's pixels and samples to tokens: patches, mel spectrogram, positions, and the fusion of the modalities."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from perceiver.config import AudioInput, ModelConfig, VideoInput
-from perceiver.errors import DataError
+from perceiver.errors import DataError, NumericError
 from perceiver.model.initial import linear, truncated_normal_
 from perceiver.model.mel import LogMel
 from perceiver.model.positions import FourierPositions, LearnedPositions
@@ -139,10 +139,18 @@ class InputTokens(nn.Module):
         return inputs[given[0]].shape[0]
 
 
-def non_finite(inputs: Mapping[str, Tensor]) -> Tensor:
-    """(B,) bool, True for clips that hold a NaN or an infinity. One pass over the floats; bytes can't hold any."""
-    bad = [~values.flatten(1).sum(1).isfinite() for values in inputs.values() if values.is_floating_point()]
+def refuse_non_finite(inputs: Mapping[str, Tensor], ids: Sequence[str]) -> None:
+    """Looks for clips that hold a NaN or an infinity: one such sample would spread to every weight.
+
+    One pass over the floats, which costs next to nothing while a batch is on the CPU; bytes can't hold any.
+
+    Raises:
+        NumericError: names the clips by their `ids`, one for each of the batch.
+    """
+    bad: set[str] = set()
+    for values in inputs.values():
+        if values.is_floating_point():
+            finite = values.flatten(1).sum(1).isfinite().tolist()
+            bad |= {name for name, is_finite in zip(ids, finite, strict=True) if not is_finite}
     if bad:
-        return torch.stack(bad).any(0)
-    first = next(iter(inputs.values()))
-    return torch.zeros(first.shape[0], dtype=torch.bool, device=first.device)
+        raise NumericError(f"NaN or infinite samples in the clips {', '.join(sorted(bad))}")

@@ -27,8 +27,10 @@ import psutil
 from av.video.reformatter import VideoReformatter
 
 from perceiver.config import RunConfig, with_changes
+from perceiver.data.audioset import ClassLabel, DataSource, Segment
 from perceiver.data.clips import Excerpt, Wants, read_clip, read_clips
-from perceiver.data.dataset import Clip
+from perceiver.data.dataset import Clip, DataSet
+from perceiver.data.loading import _Reader, _shapes, _stack, _Task, train_batches
 
 FPS, FRAMES, RATE, SAMPLES = 25, 32, 48_000, 61_440
 Pair = tuple[np.ndarray, np.ndarray]
@@ -59,7 +61,7 @@ def main() -> None:
     if not clips:
         raise SystemExit(f"no files in {options.folder}: name a folder of video files with sound")
     compare(clips, wants, options.clips)
-    compare_evaluation(clips, wants)
+    compare_evaluation(clips, wants, min(40, len(clips)))
     if options.memory:
         watch_memory(clips, wants, options.memory)
 
@@ -152,30 +154,57 @@ def torchcodec(size: int, mode: str) -> Callable[[Clip, float], Pair]:
     return read
 
 
-def compare_evaluation(clips: list[Clip], wants: Wants) -> None:
-    """The sixteen clips of a file with one decode, and one by one."""
-    together = apart = 0.0
-    files = clips[:: max(1, len(clips) // 20)]
-    for clip in files:
-        began = time.process_time()
+def compare_evaluation(clips: list[Clip], wants: Wants, count: int) -> None:
+    """The sixteen clips of a file from one decode, and one by one: read, and made ready for the device."""
+    import torch
+
+    torch.set_num_threads(1)
+    reader, shapes = _Reader(wants, 16), _shapes(wants)
+    took: dict[str, list[float]] = {"once": [], "once, ready": [], "apart": [], "apart, ready": []}
+    for number in range(count):
+        clip = clips[number * len(clips) // count]
+        moments = [time.process_time()]
         read_clips(clip, wants, 16)
-        middle = time.process_time()
-        for number in range(16):
-            read_clip(clip, wants, number / 16)
-        together, apart = together + middle - began, apart + time.process_time() - middle
-    print(f"evaluation of a ten-second file, 16 clips, mean of {len(files)} files")
-    once, singly = (seconds / len(files) * 1000 for seconds in (together, apart))
-    print(f"  one decode {once:.0f} ms of CPU, sixteen reads {singly:.0f} ms: {apart / together:.1f} times cheaper")
+        moments.append(time.process_time())
+        excerpts = [read_clip(clip, wants, number / 16) for number in range(16)]
+        moments.append(time.process_time())
+        for name, (shape, kind) in shapes.items():
+            _stack([getattr(excerpt, name) for excerpt in excerpts], shape, kind)
+        moments.append(time.process_time())
+        del excerpts
+        moments.append(time.process_time())
+        reader[[_Task(0, [(0, clip)])]]
+        moments.append(time.process_time())
+        once, apart, stacked, _, ready = np.diff(moments)
+        for name, seconds in zip(took, (once, ready, apart, apart + stacked), strict=True):
+            took[name].append(seconds)
+    print(f"evaluation of a ten-second file, 16 clips: CPU milliseconds, median of {count} files")
+    print(f"  {'':24}{'one decode':>12}{'16 reads':>12}{'cheaper':>10}   (quartiles)")
+    for what in ("", ", ready"):
+        once, apart = np.array(took[f"once{what}"]), np.array(took[f"apart{what}"])
+        low, middle, high = np.quantile(apart / once, (0.25, 0.5, 0.75))
+        shown = "ready for the device" if what else "read"
+        times = f"{np.median(once) * 1000:12.1f}{np.median(apart) * 1000:12.1f}"
+        print(f"  {shown:24}{times}{middle:10.2f}   {low:.2f} to {high:.2f}")
 
 
 def watch_memory(clips: list[Clip], wants: Wants, count: int) -> None:
-    """Memory of this process as clips are read."""
-    print(f"resident memory over {count} clips")
-    process = psutil.Process()
-    for number in range(count):
-        read_clip(clips[number % len(clips)], wants, (number * 0.618) % 1)
-        if (number + 1) % (count // 10) == 0:
-            print(f"  {number + 1:8} clips {process.memory_info().rss / 2**20:8.1f} MiB", flush=True)
+    """Memory of this process as its reader thread, or a DataLoader's worker, reads clips."""
+    data = DataSet(DataSource("benchmark"), "train", [ClassLabel("/m/a", "A")])
+    for clip in clips:
+        data.clips.append(Segment(clip.id, clip.start, clip.end, (0,), clip.path, 0, clip.trimmed))
+    size, video = 8, {"model.inputs.video.size": wants.fit.size}
+    config = with_changes(RunConfig(), {"train.batch_size": size, "train.augment": False} | video)
+    for workers in (0, 1):
+        print(f"resident memory over {count} clips, " + ("one DataLoader worker" if workers else "reader thread"))
+        batches = train_batches(data, config, workers=workers)
+        for number in range(count // size):
+            next(batches)
+            if (number + 1) % (count // size // 10) == 0:
+                readers = [p for p in psutil.Process().children(recursive=True) if p.memory_info().rss > 100 * 2**20]
+                process = max(readers, key=lambda p: p.pid) if workers else psutil.Process()
+                print(f"  {(number + 1) * size:8} clips {process.memory_info().rss / 2**20:8.1f} MiB", flush=True)
+        batches.close()
 
 
 def _pair(excerpt: Excerpt) -> Pair:

@@ -1,0 +1,71 @@
+"""The processes that train one model together, each with its share of every batch: torch.distributed's ranks.
+
+Whoever starts them, torchrun or Ray Train, initialises the process group; alone, a process is the only rank and none
+of this costs anything. Gradients travel as DistributedDataParallel sends them; what is here is small, and goes between
+CPUs.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train a model. Every rank has to make the same calls in the same order."""
+
+    rank: int = 0
+    world: int = 1
+
+    @classmethod
+    def here(cls) -> "Ranks":
+        """As the process group says; one of one where there is none."""
+        if dist.is_available() and dist.is_initialized():
+            return cls(dist.get_rank(), dist.get_world_size())
+        return cls()
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the rank that saves and reports."""
+        return self.rank == 0
+
+    @property
+    def are_several(self) -> bool:
+        """Whether there is anybody to talk to."""
+        return self.world > 1
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum of all ranks' values, which have one shape; on this rank's device again."""
+        if not self.are_several:
+            return values
+        total = values.to("cpu", copy=True)
+        dist.all_reduce(total, group=_between_cpus(dist.group.WORLD))
+        return total.to(values.device)
+
+    def gather(self, value: T) -> list[T]:
+        """What every rank has, in their order."""
+        if not self.are_several:
+            return [value]
+        gathered: list[Any] = [None] * self.world
+        dist.all_gather_object(gathered, value, group=_between_cpus(dist.group.WORLD))
+        return gathered
+
+    def first_says(self, flag: bool) -> bool:
+        """The first rank's flag: what clocks or files decide has to be decided once for all."""
+        if not self.are_several:
+            return flag
+        said = torch.tensor(flag)
+        dist.broadcast(said, 0, group=_between_cpus(dist.group.WORLD))
+        return bool(said)
+
+
+@lru_cache(maxsize=1)
+def _between_cpus(everybody: Any) -> Any:
+    """NCCL carries only what lies on GPUs, and a look at its results would stop them."""
+    return everybody if dist.get_backend() == "gloo" else dist.new_group(backend="gloo")
