@@ -19,9 +19,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from perceiver.data.audioset import LABELS_FILE, DataSource, Layout, Segment
-from perceiver.data.files import PART, File, find_files, is_local, join, local_path, read_bytes, write_bytes
+from perceiver.data.audioset import LABELS_FILE, DataSource
+from perceiver.data.files import PART, File, find_files, is_local, join, read_bytes, write_bytes
 from perceiver.data.packing import ShardRecord, ShardTask, write_shard
+from perceiver.data.shard_plan import Place, ShardPlan
 from perceiver.data.shards import (
     INDEX_FILE,
     LEFT_OUT_FILE,
@@ -33,12 +34,8 @@ from perceiver.data.shards import (
     read_shards,
     write_index,
 )
-from perceiver.data.synthetic import ensure_synthetic
 from perceiver.errors import DataError
 
-_LARGEST, _SMALLEST, _FEWEST = 256, 16, 64
-"""Clips of a shard: 256, which are 300 MB at ten seconds each; fewer, down to 16, where that would make less than 64
-shards of a split, since a shard is what a worker does at a time and what an interruption loses."""
 _TRIED = 100
 """Clips after which an ingest that can't read half of them is given up."""
 _FAILURES = 3
@@ -48,8 +45,6 @@ _REQUESTS = 32
 
 Run = Callable[[Callable[[ShardTask], ShardRecord], Iterable[ShardTask]], Iterable[ShardRecord]]
 Progress = Callable[[int, int], None]
-Place = tuple[str, int]
-"""Split and number of a shard."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +75,7 @@ def ingest(
         DataError: the source is no data set; the destination holds something else, or a set of other clips; less than
             half of the clips can be read; storage failed, and running it again makes what is missing.
     """
-    plan = _Plan(source, dest, form or Form())
+    plan = ShardPlan(source, dest, form or Form())
     there, listed = read_shards(dest), {file.name: file for file in find_files(dest)}
     if there is None:
         _claim(plan, listed)
@@ -96,56 +91,7 @@ def ingest(
     return Ingested(dest, _finish(plan, records), len(records) - kept, kept)
 
 
-class _Plan:
-    """Which rows make which shard.
-
-    Raises:
-        DataError: the source is not in AudioSet's layout, or a split has no row with a file.
-    """
-
-    def __init__(self, source: DataSource, dest: str, form: Form) -> None:
-        _refuse_places(source.url, dest)
-        if source.recipe is not None:
-            ensure_synthetic(source.url, source.recipe)
-        layout = Layout(source)
-        self.source, self.dest, self.form, self.classes = source, dest, form, layout.classes
-        self.mids = [label.mid for label in layout.classes]
-        self.tasks: list[ShardTask] = []
-        self.problems: list[tuple[str, str, str, str]] = []
-        """Rows that can't be used, as lines of left_out.csv."""
-        for split in SPLITS:
-            rows = []
-            for row in layout.segments(split):
-                if isinstance(row, Segment):
-                    rows.append(row)
-                else:
-                    self.problems.append((split, row.where, row.reason, row.message))
-            if not rows:
-                counts = Counter(reason for of, _, reason, _ in self.problems if of == split)
-                raise DataError(f"{source.url} has no usable row in its {split} split: {dict(counts)}")
-            size = min(max(-(-len(rows) // _FEWEST), _SMALLEST), _LARGEST)
-            for number, first in enumerate(range(0, len(rows), size)):
-                task = ShardTask(dest, split, number, first, form, rows[first : first + size], self.mids)
-                self.tasks.append(task)
-        self.keys: dict[Place, str] = {(task.split, task.number): task.key() for task in self.tasks}
-        self.source_digest = hashlib.sha256(json.dumps([self.mids, *self.keys.values()]).encode()).hexdigest()
-
-    @property
-    def clips(self) -> int:
-        return sum(len(task.rows) for task in self.tasks)
-
-
-def _refuse_places(source: str, dest: str) -> None:
-    if read_shards(source) is not None:
-        raise DataError(f"{source} is an ingested set already; a site file can name it as it is")
-    inner, outer = (
-        f"{os.path.realpath(local_path(url)) if is_local(url) else url.rstrip('/')}/" for url in (dest, source)
-    )
-    if inner.startswith(outer) or outer.startswith(inner):
-        raise DataError(f"{dest} lies within {source}, or around it: shards need a place of their own")
-
-
-def _claim(plan: _Plan, listed: dict[str, File]) -> None:
+def _claim(plan: ShardPlan, listed: dict[str, File]) -> None:
     """Marks an empty place as ours."""
     others = [name for name in listed if not name.endswith(PART)]
     if others:
@@ -168,7 +114,7 @@ def _read_records(urls: Iterable[str]) -> Iterator[ShardRecord | None]:
         yield from pool.map(read, urls)
 
 
-def _finished(plan: _Plan, listed: dict[str, File]) -> dict[Place, ShardRecord]:
+def _finished(plan: ShardPlan, listed: dict[str, File]) -> dict[Place, ShardRecord]:
     """Shards that can be kept: of the same rows, whole, and not those of a time when little could be read."""
     found = {}
     tasks = [task for task in plan.tasks if task.name in listed]
@@ -186,7 +132,7 @@ def _is_whole(there: Shards, listed: dict[str, File]) -> bool:
     return needed <= listed.keys() and sum(listed[name].size for name in names) == there.size
 
 
-def _write(plan: _Plan, records: dict[Place, ShardRecord], progress: Progress, run: Run) -> None:
+def _write(plan: ShardPlan, records: dict[Place, ShardRecord], progress: Progress, run: Run) -> None:
     """Adds the records of the missing shards to those that are there."""
     kept, failures = len(records), list[str]()
     clips = sum(len(record.files) for record in records.values())
@@ -209,7 +155,7 @@ def _write(plan: _Plan, records: dict[Place, ShardRecord], progress: Progress, r
         )
 
 
-def _refuse_unreadable(plan: _Plan, records: dict[Place, ShardRecord], clips: int) -> None:
+def _refuse_unreadable(plan: ShardPlan, records: dict[Place, ShardRecord], clips: int) -> None:
     left_out = [clip for record in records.values() for clip in record.left_out]
     if clips >= min(_TRIED, plan.clips) and 2 * len(left_out) > clips:
         counts = ", ".join(f"{n} {reason}" for reason, n in Counter(clip.reason for clip in left_out).most_common())
@@ -219,7 +165,7 @@ def _refuse_unreadable(plan: _Plan, records: dict[Place, ShardRecord], clips: in
         )
 
 
-def _finish(plan: _Plan, records: dict[Place, ShardRecord]) -> Shards:
+def _finish(plan: ShardPlan, records: dict[Place, ShardRecord]) -> Shards:
     """Writes the index and what belongs to it; shards.json, which makes the set complete, last."""
     sha = hashlib.sha256(json.dumps([asdict(plan.form), plan.mids]).encode())
     rows = {split: IndexRows() for split in SPLITS}
@@ -269,7 +215,7 @@ def _remove_parts(dest: str) -> None:
             os.unlink(file.path)
 
 
-def _changes(plan: _Plan, there: Shards) -> str:
+def _changes(plan: ShardPlan, there: Shards) -> str:
     """How the source differs from the one that a complete set was made from."""
     records = [join(plan.dest, f"{name.removesuffix('.tar')}.json") for split in SPLITS for name in there.shards[split]]
     before = {
