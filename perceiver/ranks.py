@@ -66,13 +66,13 @@ class Ranks:
         return said[0]
 
 
-def meeting_point(host: str, world: int, port: int = 0) -> dist.TCPStore:
+def meeting_point(host: str, world: int, port: int = 0) -> Any:
     """Where ranks find each other: the first opens it at a free port of its host, the others give that port."""
     return dist.TCPStore(host, port, world, is_master=not port, wait_for_workers=False)
 
 
 @contextmanager
-def meeting(point: dist.Store, ranks: Ranks, gpus: bool) -> Iterator[None]:
+def meeting(point: Any, ranks: Ranks, gpus: bool) -> Iterator[None]:
     """The process group of all ranks that come to a point, for as long as the context lasts."""
     dist.init_process_group("nccl" if gpus else "gloo", store=point, rank=ranks.rank, world_size=ranks.world)
     try:
