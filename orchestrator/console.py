@@ -1,6 +1,6 @@
 """What every verb prints with: tables, next commands, notes. Plain text when piped, colour only to support words.
 
-A table drops its right-most columns on a narrow terminal and keeps them all when piped.
+On a narrow terminal a table folds long names in its first column, then drops right-most columns; piped it has all.
 """
 
 import json
@@ -8,18 +8,20 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 _PIPED_WIDTH = 10_000
+_LEAST_NAME = 36
+"""Columns that names in a table have, at least, before they are folded at spaces."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """Heading and alignment of a table's column; `wrap` columns may use several lines."""
+    """Heading and alignment of a table's column."""
 
     title: str
     right: bool = False
@@ -35,10 +37,20 @@ def console(stderr: bool = False) -> Console:
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     """Prints rows of plain strings below their headings, indented by two."""
     out = console()
-    shown = _columns_that_fit(columns, rows, out.width)
+    widths = [max([len(column.title), *(len(row[index]) for row in rows)]) for index, column in enumerate(columns)]
+    if sum(widths) + 2 * len(widths) > out.width:
+        widths[0] = min(widths[0], max(_LEAST_NAME, out.width // 2))
+    shown = _columns_that_fit(widths, out.width)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for column in columns[:shown]:
-        table.add_column(escape(column.title), justify="right" if column.right else "left", no_wrap=True)
+    for index, column in enumerate(columns[:shown]):
+        justify: Literal["left", "right"] = "right" if column.right else "left"
+        table.add_column(
+            escape(column.title),
+            justify=justify,
+            no_wrap=index > 0,
+            overflow="fold",
+            width=widths[0] if index == 0 else None,
+        )
     for row in rows:
         table.add_row(*(escape(cell) for cell in row[:shown]))
     with out.capture() as captured:
@@ -79,13 +91,13 @@ _QUIET = {
 }
 
 
-def _columns_that_fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> int:
+def _columns_that_fit(widths: Sequence[int], width: int) -> int:
     used = 2
-    for index, column in enumerate(columns):
-        used += 2 + max([len(column.title), *(len(row[index]) for row in rows)])
+    for index, needed in enumerate(widths):
+        used += 2 + needed
         if used > width and index > 1:
             return index
-    return len(columns)
+    return len(widths)
 
 
 def _plain(data: Any) -> Any:

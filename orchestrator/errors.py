@@ -37,7 +37,7 @@ class Mistake:
     message: str
 
     def __str__(self) -> str:
-        place = f"line {self.line}".ljust(9) if self.line else ""
+        place = f"line {self.line}:{self.column}".ljust(11) if self.line else ""
         return f"{place} {self.message}".strip()
 
 

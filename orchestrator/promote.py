@@ -147,10 +147,11 @@ def _winner(ranked: Board, configuration: str | None) -> tuple[Row, str]:
         if winner.row is None:
             raise UsageError(f"{winner} Run it to its end with: sweep run, or choose one with --configuration")
         return winner.row, str(winner)
-    for row in ranked.rows:
-        if row.configuration == configuration and row.scores:
+    finished = [row for row in (*ranked.rows, *ranked.searched, *ranked.stopped) if row.scores]
+    for row in finished:
+        if row.configuration == configuration:
             return row, f"{configuration} was chosen by hand."
-    known = ", ".join(row.configuration for row in ranked.rows if row.scores)
+    known = ", ".join(row.configuration for row in finished)
     raise UsageError(f"{ranked.sweep} has no finished configuration {configuration}. Finished: {known}")
 
 

@@ -4,8 +4,9 @@ Paper, section 4.2: 16 clips of 32 frames over the ten seconds. A model with bot
 alone, the other zeroed as by training's dropout.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from perceiver.config import RunConfig
 from perceiver.data.audioset import ClassLabel
 from perceiver.data.batch import BadClip, Batch
 from perceiver.data.dataset import DataSet
-from perceiver.data.loading import eval_batches
+from perceiver.data.loading import eval_batches, refuse_too_many
 from perceiver.errors import NumericError
 from perceiver.metrics import Metrics, scores_to_metrics
 from perceiver.model.inputs import refuse_non_finite
@@ -38,7 +39,7 @@ class Evaluation:
     """Files that could not be read."""
     classes: Sequence[ClassLabel]
     """The data set's classes, in the order of the logits."""
-    present: dict[str, int]
+    present: Mapping[str, int]
     """Clips that had each modality."""
     example: dict[str, Tensor]
     """Inputs of the first clip, a batch of one: for pictures of what the model does with it."""
@@ -55,46 +56,83 @@ class Evaluation:
         return ("mid", "name", "positives", "AP"), rows
 
 
+@dataclass
+class Tally:
+    """Scores as far as they are added up: of one rank's files, or of several ranks' together."""
+
+    sums: dict[str, np.ndarray]
+    """By view: the sum over a file's clips, (files, classes)."""
+    counts: np.ndarray
+    """Clips of each file, (files,)."""
+    loss: float = 0.0
+    """Summed over the clips."""
+    bad: list[BadClip] = field(default_factory=list)
+    example: dict[str, Tensor] = field(default_factory=dict)
+    present: Counter[str] = field(default_factory=Counter)
+    """Clips that had each modality."""
+
+    def of_all(self, ranks: Ranks) -> "Tally":
+        """What all ranks have together: they read different files, so each counts once."""
+        sums = {view: ranks.sum(torch.from_numpy(total)).numpy() for view, total in self.sums.items()}
+        counts = ranks.sum(torch.from_numpy(self.counts)).numpy()
+        loss = ranks.sum(torch.tensor(self.loss, dtype=torch.float64)).item()
+        bad = [clip for found in ranks.gather(self.bad) for clip in found]
+        present = sum(ranks.gather(self.present), Counter[str]())
+        return Tally(sums, counts, loss, bad, self.example, present)
+
+    def evaluation(self, data: DataSet) -> Evaluation:
+        """The metrics over all files that were read."""
+        measured = _metrics(self.sums, self.counts, data, self.loss / max(self.counts.sum(), 1))
+        files = int(self.counts.astype(bool).sum())
+        return Evaluation(*measured, files, self.bad, data.classes, self.present, self.example)
+
+
 def evaluate(
     model: nn.Module, data: DataSet, config: RunConfig, device: torch.device, data_workers: int = 0
 ) -> Evaluation:
     """Scores of the model on every readable file of the set, each file counted once.
 
-    Ranks share the files, and each returns the whole evaluation, with a first clip of its own.
+    Ranks share the files, and each returns the whole evaluation, with an example of its own.
 
     Raises:
         DataError: no file could be read, or too many could not.
         NumericError: an input or a score is not finite; names the clips.
     """
-    was_training, ranks = model.training, Ranks.here()
+    ranks = Ranks.here()
+    found = tally(model, data, config, device, data_workers, ranks).of_all(ranks)
+    refuse_too_many(found.bad, data, config)
+    return found.evaluation(data)
+
+
+def tally(
+    model: nn.Module,
+    data: DataSet,
+    config: RunConfig,
+    device: torch.device,
+    data_workers: int,
+    ranks: Ranks,
+) -> Tally:
+    """What the model makes of a rank's files. The sum over all ranks is what one rank alone would find; raises the same
+    as `evaluate`.
+    """
+    was_training = model.training
     model.eval()
     views = _views(config)
-    sums = {view: np.zeros((len(data), config.model.classes)) for view in views}
-    counts = np.zeros(len(data))
-    present = torch.zeros(len(views[""]), dtype=torch.int64)
-    example: dict[str, Tensor] = {}
-    loss, clips, bad = 0.0, 0, list[BadClip]()
+    found = Tally({view: np.zeros((len(data), config.model.classes)) for view in views}, np.zeros(len(data)))
     for batch in eval_batches(data, config, rank=ranks.rank, world=ranks.world, workers=data_workers, device=device):
-        bad += batch.bad
+        found.bad += batch.bad
         refuse_non_finite(batch.inputs, batch.ids)
-        present += torch.stack([batch.present[name].sum() for name in views[""]]).cpu()
-        example = example or {name: value[:1] for name, value in batch.inputs.items()}
+        found.present.update(batch.having())
+        found.example = found.example or {name: value[:1] for name, value in batch.inputs.items()}
         for view, kept in views.items():
             logits = _logits(model, batch, kept, config)
             if view == "":
-                loss += F.binary_cross_entropy_with_logits(logits, batch.labels).item() * len(batch)
+                found.loss += F.binary_cross_entropy_with_logits(logits, batch.labels).item() * len(batch)
             scores = logits.sigmoid() if config.eval.average == "probabilities" else logits
-            np.add.at(sums[view], batch.rows.numpy(), _finite(scores.double().cpu().numpy(), batch))
-        np.add.at(counts, batch.rows.numpy(), 1)
-        clips += len(batch)
+            np.add.at(found.sums[view], batch.rows.numpy(), _finite(scores.double().cpu().numpy(), batch))
+        np.add.at(found.counts, batch.rows.numpy(), 1)
     model.train(was_training)
-    sums = {view: ranks.sum(torch.from_numpy(total)).numpy() for view, total in sums.items()}
-    counts = ranks.sum(torch.from_numpy(counts)).numpy()
-    loss, clips = ranks.sum(torch.tensor([loss, clips], dtype=torch.float64)).tolist()
-    had = dict(zip(views[""], map(int, ranks.sum(present).tolist()), strict=True))
-    bad = [clip for found in ranks.gather(bad) for clip in found]
-    measured = _metrics(sums, counts, data, loss / max(clips, 1))
-    return Evaluation(*measured, int(counts.astype(bool).sum()), bad, data.classes, had, example)
+    return found
 
 
 def _views(config: RunConfig) -> dict[str, tuple[str, ...]]:
@@ -115,7 +153,7 @@ def _logits(model: nn.Module, batch: Batch, kept: tuple[str, ...], config: RunCo
     return logits.float()
 
 
-def _finite(scores: np.ndarray[Any, Any], batch: Batch) -> np.ndarray[Any, Any]:
+def _finite(scores: np.ndarray, batch: Batch) -> np.ndarray:
     bad = [name for name, finite in zip(batch.ids, np.isfinite(scores).all(axis=1), strict=True) if not finite]
     if bad:
         raise NumericError(f"the model's scores are NaN or infinite on the clips {', '.join(dict.fromkeys(bad))}")
@@ -123,7 +161,7 @@ def _finite(scores: np.ndarray[Any, Any], batch: Batch) -> np.ndarray[Any, Any]:
 
 
 def _metrics(
-    sums: dict[str, np.ndarray[Any, Any]], counts: np.ndarray[Any, Any], data: DataSet, loss: float
+    sums: dict[str, np.ndarray], counts: np.ndarray, data: DataSet, loss: float
 ) -> tuple[dict[str, float], Metrics]:
     """Metrics by name, and the whole of them for all modalities together; over the files that were read."""
     read = counts > 0

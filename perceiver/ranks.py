@@ -5,11 +5,12 @@ of this costs anything. Gradients travel as DistributedDataParallel sends them; 
 CPUs.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
-import torch
 import torch.distributed as dist
 from torch import Tensor
 
@@ -56,13 +57,29 @@ class Ranks:
         dist.all_gather_object(gathered, value, group=_between_cpus(dist.group.WORLD))
         return gathered
 
-    def first_says(self, flag: bool) -> bool:
-        """The first rank's flag: what clocks or files decide has to be decided once for all."""
+    def first(self, value: T) -> T:
+        """What the first rank has: what clocks and files decide has to be decided once for all."""
         if not self.are_several:
-            return flag
-        said = torch.tensor(flag)
-        dist.broadcast(said, 0, group=_between_cpus(dist.group.WORLD))
-        return bool(said)
+            return value
+        said = [value]
+        dist.broadcast_object_list(said, 0, group=_between_cpus(dist.group.WORLD))
+        return said[0]
+
+
+def meeting_point(host: str, world: int, port: int = 0) -> Any:
+    """Where ranks find each other: the first opens it at a free port of its host, the others give that port."""
+    return dist.TCPStore(host, port, world, is_master=not port, wait_for_workers=False)
+
+
+@contextmanager
+def meeting(point: Any, ranks: Ranks, gpus: bool) -> Iterator[None]:
+    """The process group of all ranks that come to a point, for as long as the context lasts."""
+    dist.init_process_group("nccl" if gpus else "gloo", store=point, rank=ranks.rank, world_size=ranks.world)
+    try:
+        yield
+    finally:
+        _between_cpus.cache_clear()
+        dist.destroy_process_group()
 
 
 @lru_cache(maxsize=1)

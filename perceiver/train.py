@@ -28,7 +28,7 @@ from perceiver.data.audioset import DataSource, Problem
 from perceiver.data.augment import augmented_parts
 from perceiver.data.batch import BadClip, Batch
 from perceiver.data.dataset import open_splits
-from perceiver.data.loading import train_batches
+from perceiver.data.loading import refuse_too_many, train_batches
 from perceiver.data.presence import refuse_absent
 from perceiver.errors import ConfigError, ConfigMistake
 from perceiver.evaluate import Evaluation, evaluate
@@ -116,9 +116,9 @@ def train(
         stretch.add(_step(model, state, batch, config, device, ranks), batch.ids)
         state.step += 1
         state.bad |= {clip.row: clip for clip in batch.bad}
-        present.update({name: int(there.sum()) for name, there in batch.present.items()})
+        present.update(batch.having())
         reports_now, evaluates_now = state.step in reports, state.step in evaluations
-        if not (reports_now or evaluates_now or ranks.first_says(time.monotonic() - beat >= heartbeat)):
+        if not (reports_now or evaluates_now or ranks.first(time.monotonic() - beat >= heartbeat)):
             continue
 
         stretch.check()
@@ -133,6 +133,7 @@ def train(
         everywhere = ranks.gather((state.bad, present))
         for bad, _ in everywhere:
             state.bad |= bad
+        refuse_too_many(state.bad.values(), train_set, config)
         clips, read = (steps * config.train.batch_size for steps in (state.step, state.step - first_step))
         refuse_absent(train_set, read, sum((had for _, had in everywhere), Counter()), config)
         state.seconds += costs.lap()

@@ -20,7 +20,9 @@ MAY_IMPORT = {
 
 EXCEPTIONS = {
     ("orchestrator/run/worker.py", "perceiver"),
+    ("orchestrator/run/group.py", "perceiver.ranks"),
     ("orchestrator/run/data_check.py", "perceiver.data"),
+    ("orchestrator/run/ingest.py", "perceiver.data"),
     # These load neither torch nor av.
     ("orchestrator/plan/data.py", "perceiver.data.audioset"),
     ("orchestrator/plan/data.py", "perceiver.data.digest"),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,7 @@ def test_everything_wrong_is_named_with_its_reason(spoiled: DataSource) -> None:
     summary = report.summary()
     assert summary["no sound"] == 1 and summary["frame rates"] == {"25": 3} and summary["sample rates"] == {"44100": 2}
     assert summary["sizes"] == {"64x48": 3} and summary["seconds"]["most"] == pytest.approx(3.0, abs=0.05)
+    assert report.flawed
     assert json.loads(json.dumps(report.to_json()))["unreadable"][0]["path"].endswith("cut.mp4")
 
 
@@ -88,6 +90,23 @@ def test_an_interrupted_check_goes_on_where_it_stopped(spoiled: DataSource, tmp_
     probed.clear()
     check(spoiled, journal=journal, run=counting)
     assert not probed
+
+
+def test_what_may_pass_is_read_again(spoiled: DataSource, tmp_path: Path) -> None:
+    journal = tmp_path / "check.jsonl"
+    good = next(file for file in check(spoiled).files if Path(file.path).stem == "good")
+    journal.write_text(json.dumps(asdict(good) | {"reason": "too slow", "message": "not read within 120 s"}))
+    report = check(spoiled, journal=journal)
+    assert not any(file.reason == "too slow" for file in report.files)
+
+
+def test_a_container_without_lengths_of_its_streams_is_truncated_too(tmp_path: Path) -> None:
+    pictures, samples = flashes_and_clicks([0.5], 4.0, 25.0, 48_000)
+    make_media(tmp_path / "whole.mkv", pictures, samples)
+    cut(make_media(tmp_path / "half.mkv", pictures, samples), 0.5)
+    report = check(DataSource(str(tmp_path)))
+    assert [(Path(file.path).name, file.reason) for file in report.unreadable] == [("half.mkv", "truncated")]
+    assert report.flawed
 
 
 def test_real_files_are_described(shared_data: Path) -> None:

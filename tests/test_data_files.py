@@ -1,10 +1,17 @@
 """Storage that fails now and then is asked again; what can't pass is told at once."""
 
+import io
 import time
+from pathlib import Path
+from typing import Any
 
 import fsspec
+import numpy as np
 import pytest
+from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
+from media_maker import make_media, small_config, whole
 
+from perceiver.data.clips import Wants, read_clip
 from perceiver.data.files import list_files, read_bytes, with_retries
 from perceiver.errors import DataError
 
@@ -46,6 +53,41 @@ def test_what_cannot_pass_is_not_tried_again(error: Exception) -> None:
     with pytest.raises(type(error)):
         with_retries(call, "a.mp4")
     assert call.calls == 1
+
+
+class FlakyFileSystem(MemoryFileSystem):
+    """Fails every third block of a file's reads."""
+
+    protocol, store, pseudo_dirs, reads = "flaky", {}, [""], 0
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return super()._strip_protocol(path.replace("flaky://", "memory://"))
+
+    def _open(self, path: str, *args: Any, **kwargs: Any) -> Any:
+        plain = super()._open(path, *args, **kwargs)
+
+        class Unsteady(io.BytesIO):
+            size = plain.size
+
+            def read(self, size: int | None = -1) -> bytes:
+                FlakyFileSystem.reads += 1
+                if FlakyFileSystem.reads % 3 == 0:
+                    raise ConnectionError("reset")
+                return super().read(size)
+
+        return Unsteady(plain.getvalue())
+
+
+def test_a_large_file_is_read_in_blocks_that_may_fail(tmp_path: Path, no_waiting: list[float]) -> None:
+    fsspec.register_implementation("flaky", FlakyFileSystem, clobber=True)
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, (6, 48_000 * 60)).astype(np.float32)
+    path = make_media(tmp_path / "a.wav", samples=samples, layout="5.1", sound_codec="pcm_s16le")
+    assert path.stat().st_size > 32 * 2**20
+    FlakyFileSystem().store["/a.wav"] = MemoryFile(FlakyFileSystem(), "/a.wav", path.read_bytes())
+    wants = Wants.evaluation(small_config(model__inputs__video=None))
+    local, remote = (read_clip(whole(url, 60.0), wants, 0.7).audio for url in (path, "flaky://a.wav"))
+    assert np.array_equal(local, remote) and no_waiting
 
 
 def test_a_listing_is_deep_sorted_and_has_sizes() -> None:

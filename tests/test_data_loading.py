@@ -11,12 +11,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from media_maker import damage_packet, small_config
+from media_maker import damage_packet, flashes_and_clicks, make_media, small_config
 
 from perceiver.config import RunConfig
 from perceiver.data.audioset import DataSource, Segment
 from perceiver.data.augment import augment
 from perceiver.data.batch import Batch
+from perceiver.data.clips import Wants, read_clips
 from perceiver.data.dataset import Clips, DataSet, open_data
 from perceiver.data.loading import eval_batches, train_batches
 from perceiver.data.sampling import make_sampler
@@ -185,6 +186,25 @@ def test_evaluation_reads_every_file_once_and_says_whose_clips_are_whose(synthet
     assert batches[0].inputs["video"].shape[1:] == (32, 32, 32, 3)
     assert all(np.array_equal(batch.labels.numpy(), data.labels(batch.rows.tolist())) for batch in batches)
     assert all(map(same, batches, read_all(data, workers=2)))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_clips_cut_from_a_file_are_those_that_were_read(copied: DataSource, size: int) -> None:
+    """For any batch size, also where a stream ends before a clip begins."""
+    config = small_config(eval__clips=3, eval__batch_size=size)
+    data = open_data(copied, config, "eval")
+    pictures, samples = flashes_and_clicks([0.5], 2.0, 25.0, 48_000)
+    make_media(Path(data.clips[4].path), pictures, samples[:9600])
+    wants, batches = Wants.evaluation(config), read_all(data, config)
+    assert all(len(batch) <= size for batch in batches)
+    for name in ("video", "audio"):
+        found = [value for batch in batches for value in batch.inputs[name]]
+        there = [value for batch in batches for value in batch.present[name].tolist()]
+        read = [getattr(excerpt, name) for clip in data.clips for excerpt in read_clips(clip, wants, 3)]
+        assert there == [value is not None for value in read]
+        for one, other in zip(found, read, strict=True):
+            assert not one.any() if other is None else np.array_equal(one.numpy(), other)
+    assert not all(there)
 
 
 @pytest.mark.parametrize("world", [1, 2, 4, 12])

@@ -19,6 +19,7 @@ from media_maker import (
     small_config,
     whole,
 )
+from PIL import Image
 
 from perceiver.data.clips import Excerpt, Wants, read_clip, read_clips
 from perceiver.errors import ClipError
@@ -86,6 +87,26 @@ def test_files_that_are_no_media_say_so(tmp_path: Path) -> None:
     assert reason(folder) == "not media"
     assert reason(pipe) == "not media"
     assert reason(tmp_path / "absent.mp4") == "missing"
+
+
+def test_a_picture_is_no_video(tmp_path: Path) -> None:
+    Image.fromarray(grey(90)).save(tmp_path / "a.mp4", format="PNG")
+    assert reason(tmp_path / "a.mp4") == "not media"
+
+
+@pytest.mark.parametrize("name", ["a b.mp4", "grün.mp4", "#1.mp4", "50%.mp4", "what?.mp4", "part:1.mp4", "-x.mp4"])
+def test_any_name_is_read_also_from_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    make_media(tmp_path / "plain.mp4", PICTURES[:33]).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert read(name).video is not None and read(tmp_path / name).video is not None
+
+
+def test_sound_that_cannot_be_converted_is_damaged(tmp_path: Path) -> None:
+    path = make_media(tmp_path / "a.wav", samples=SAMPLES, sound_codec="pcm_s16le")
+    data = bytearray(path.read_bytes())
+    data[24:28] = struct.pack("<I", 1)
+    path.write_bytes(bytes(data))
+    assert reason(path) == "absurd header"  # one sample a second
 
 
 def test_a_file_cut_off_before_its_index_is_truncated(tmp_path: Path) -> None:
@@ -195,6 +216,20 @@ def test_grey_stays_grey_in_every_pixel_format(tmp_path: Path, codec: str, pixel
         path = make_media(tmp_path / f"{level}.mkv", pictures, codec=codec, pixels=pixels, full_range=full)
         video = read(path).video
         assert video is not None and abs(float(video.mean()) - level) < 3
+
+
+@pytest.mark.parametrize(("width", "height"), [(96, 48), (97, 48), (48, 96), (50, 35), (426, 240)])
+def test_the_middle_of_a_picture_stays_the_middle(tmp_path: Path, width: int, height: int) -> None:
+    """A cross through the middle ends in the middle of the crop."""
+    picture = grey(20, width, height)
+    picture[:, width // 2 - 3 : width // 2 + 3] = picture[height // 2 - 3 : height // 2 + 3] = 220
+    path = make_media(tmp_path / "a.mkv", [(n / 25, picture) for n in range(33)], codec="ffv1", pixels="yuv420p")
+    video = read(path).video
+    assert video is not None
+    bright = video[0, :, :, 0].astype(float) - 20
+    for axis in (0, 1):
+        profile = np.median(bright, axis=axis)
+        assert abs((profile * np.arange(32)).sum() / profile.sum() - 15.5) < 0.8
 
 
 def test_odd_and_tiny_sizes_are_read(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from perceiver.data.audioset import DataSource
 from perceiver.data.dataset import DataSet, open_data
 from perceiver.data.loading import eval_batches
 from perceiver.errors import NumericError
-from perceiver.evaluate import evaluate
+from perceiver.evaluate import evaluate, tally
 from perceiver.model.perceiver import Perceiver, build_model
+from perceiver.ranks import Ranks
 
 BASE = Path(__file__).parent.parent / "sweeps" / "base" / "tiny.yaml"
 CPU = torch.device("cpu")
@@ -57,3 +58,14 @@ def test_scores_that_are_not_finite_name_the_clips(config, data, model) -> None:
     torch.nn.init.constant_(model.readout.logits.bias, float("nan"))
     with pytest.raises(NumericError, match=r"scores are NaN or infinite on the clips eval000000"):
         evaluate(model, data, config, CPU)
+
+
+@pytest.mark.parametrize("world", [2, 12])
+def test_ranks_together_score_every_file_once(world, config, data, model) -> None:
+    """More ranks than files, too: the sum of what each finds is what one finds alone."""
+    alone = tally(model, data, config, CPU, 0, Ranks())
+    parts = [tally(model, data, config, CPU, 0, Ranks(rank, world)) for rank in range(world)]
+    assert np.array_equal(sum((part.counts > 0).astype(int) for part in parts), np.ones(len(data)))
+    for view, total in alone.sums.items():
+        assert sum(part.sums[view] for part in parts) == pytest.approx(total, rel=1e-5)
+    assert sum(part.loss for part in parts) == pytest.approx(alone.loss, rel=1e-5)

@@ -1,14 +1,17 @@
 """Estimates: sizes and FLOPs against the paper, the real module and torch's counter; memory against torch's own."""
 
+import itertools
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from orchestrator.plan.bases import SHIPPED, read_base
-from orchestrator.plan.calibration import calibration_of
-from orchestrator.plan.counts import computed_flops, flops, parameters
+from orchestrator.plan.calibration import Calibration, throughput
+from orchestrator.plan.counts import computed_flops, evaluation_flops, flops, parameters, training_flops
 from orchestrator.plan.data import DataSeen
 from orchestrator.plan.estimate import Cost, Estimator, checkpoint_bytes, training_clips
 from orchestrator.plan.memory import kept_bytes, peak_memory
@@ -139,6 +142,28 @@ def _kept_by_torch(module: torch.nn.Module, model: ModelConfig, clips: int) -> i
     return sum(tensor.untyped_storage().nbytes() for key, tensor in kept.items() if key not in parameters)
 
 
+@pytest.mark.parametrize(
+    ("base", "changes", "mebibytes"),
+    [
+        ("tiny", {}, 840),
+        ("audioset_raw", {"train.batch_size": 4, "model.latent_channels": 512}, 2200),
+        ("audioset_video", {"train.batch_size": 1, "model.latent_channels": 256}, 1158),
+        ("audioset_mel_video", {"train.batch_size": 1}, 3754),
+        ("audioset_mel_video", {"train.batch_size": 4, "model.latent_channels": 512}, 2432),
+    ],
+)
+def test_memory_of_a_cpu_worker_is_near_what_was_measured(base: str, changes: dict[str, Any], mebibytes: int) -> None:
+    """Peak resident memory of a process that made two training steps in float32, torch 2.13."""
+    config = with_changes(read_base(SHIPPED / f"{base}.yaml"), {"train.precision": "float32"} | changes)
+    assert peak_memory(config, gpu=False) / 2**20 == pytest.approx(mebibytes, rel=0.15)
+
+
+def test_a_step_of_lamb_needs_more_than_one_of_adamw_where_activations_are_small() -> None:
+    one = with_changes(RunConfig(), {"train.batch_size": 1})
+    adamw = with_changes(one, {"train.optimizer": "adamw"})
+    assert peak_memory(one) - peak_memory(adamw) > 4 * parameters(one.model)
+
+
 def test_memory_falls_with_workers_micro_batches_and_activation_checkpointing() -> None:
     config = RunConfig()
     whole = peak_memory(config)
@@ -160,19 +185,80 @@ def test_gpu_hours_are_flops_over_the_assumed_rate() -> None:
     site = Site(resources=Resources(gpus=1), workers=8, flops_per_second=100e12, dollars_per_gpu_hour=2.0)
     cost = cost_at(site)
     forward = computed_flops(RunConfig().model)
-    clips = 3 * training_clips(RunConfig(), 1_738_788) + 10 * 16 * 17_142
+    clips = 3 * training_clips(RunConfig(), 1_738_788) + 10 * 16 * 3 * 17_142  # with both modalities, and each alone
     assert cost.gpu_hours == pytest.approx(clips * forward / 100e12 / 3600)
     assert cost.seconds == pytest.approx(cost.gpu_hours * 3600 / 8)
     assert cost.dollars == pytest.approx(2 * cost.gpu_hours)
 
 
+PAPER = with_changes(RunConfig(), {"train.precision": "bfloat16"})
+
+
+def measured(config: RunConfig = PAPER, clips_per_second: float = 1000.0, **more: Any) -> Calibration:
+    """A calibration with this config, as eight workers of one GPU."""
+    flops, precision = float(training_flops(config)), config.train.precision
+    return Calibration(
+        **{"clips_per_second": clips_per_second, "training_flops": flops, "precision": precision, "workers": 8} | more
+    )
+
+
+def calibrated(*calibrations: Calibration) -> Site:
+    return Site(resources=Resources(gpus=1), workers=8, calibrations=list(calibrations))
+
+
 def test_a_calibration_takes_the_place_of_the_assumption() -> None:
-    trained = with_changes(RunConfig(), {"train.precision": "bfloat16"})
-    measured = calibration_of(trained, clips_per_second=1000.0, workers=8, minutes=4)
-    site = Site(resources=Resources(gpus=1), workers=8, calibrations=[measured])
-    clips = training_clips(RunConfig(), 1_738_788) + 10 * 16 * 17_142 / 3
+    site = calibrated(measured(minutes=4.0, spread=0.12))
+    clips = training_clips(PAPER, 1_738_788) + 10 * 16 * 17_142  # a view of a clip costs a third of its training
     assert cost_at(site).seconds == pytest.approx(clips / 1000)
-    assert "4 min of calibration" in Estimator(site, seen()).basis()
+    assert Estimator(site, seen()).basis() == "GPU-hours estimated from 4 min of calibration on local, +-12%"
+
+
+def test_evaluation_is_estimated_from_its_own_speed_where_it_was_measured() -> None:
+    evaluated = {"evaluation_clips_per_second": 500.0, "evaluation_flops": float(evaluation_flops(PAPER))}
+    clips = training_clips(PAPER, 1_738_788) / 1000 + 10 * 16 * 17_142 / 500
+    assert cost_at(calibrated(measured(**evaluated))).seconds == pytest.approx(clips)
+
+
+def test_activation_checkpointing_is_not_paid_for_twice() -> None:
+    """It is in the measured speed, and in the FLOPs that the speed is measured in."""
+    config = with_changes(PAPER, {"train.activation_checkpointing": True})
+    with_it = cost_at(calibrated(measured(config)), **{"train.activation_checkpointing": True, "eval.times": 1})
+    assert with_it.seconds == pytest.approx(training_clips(PAPER, 1_738_788) / 1000 + 16 * 17_142 * 0.75 / 1000)
+
+
+def test_the_measured_model_that_is_nearest_in_size_counts_and_of_equals_the_newest() -> None:
+    small = with_changes(PAPER, {"model.latent_channels": 256})
+    site = calibrated(measured(clips_per_second=1.0), measured(small, clips_per_second=7000.0), measured())
+    assert cost_at(site).seconds == cost_at(calibrated(measured())).seconds
+    few = {"model.latent_channels": 256, "train.steps": 7000, "train.batch_size": 1, "eval.times": 1, "eval.clips": 1}
+    assert cost_at(site, **few).seconds == pytest.approx(1 + 17_142 / 7000)
+
+
+def test_a_measured_peak_corrects_the_memory_of_every_trial() -> None:
+    plain = cost_at(calibrated(measured()))
+    corrected = calibrated(measured(memory=1.2e9, expected_memory=1.0e9))
+    assert cost_at(corrected).memory == pytest.approx(1.2 * plain.memory)
+    assert "memory and GPU-hours estimated from calibration" in Estimator(corrected, seen()).basis()
+
+
+def test_what_was_measured_with_other_resources_does_not_count() -> None:
+    elsewhere = calibrated(measured(gpus=2.0), measured(cpus=99.0))
+    assert cost_at(elsewhere) == cost_at(calibrated())
+    assert "assume" in Estimator(elsewhere, seen()).basis()
+
+
+@given(st.floats(0.1, 1e4), st.lists(st.floats(0.01, 10), min_size=1, max_size=80))
+def test_a_steady_throughput_has_no_spread(rate: float, lengths: list[float]) -> None:
+    times = list(itertools.accumulate([0.0, *lengths]))
+    found, spread = throughput([(time, rate * time) for time in times])
+    assert found == pytest.approx(rate)
+    assert spread == pytest.approx(0, abs=1e-6)
+
+
+def test_the_spread_is_half_the_range_of_the_tenths() -> None:
+    speeds = [10, 10, 10, 10, 8, 12, 10, 10, 10, 10]
+    marks = [(4.0 * step, 4.0 * sum(speeds[:step])) for step in range(11)]
+    assert throughput(marks) == (10, 0.2)
 
 
 def test_twice_the_gpus_halve_the_time_and_not_the_hours() -> None:

@@ -118,10 +118,12 @@ def package(folder: Path, **sources: str) -> Path:
     return folder
 
 
-def test_the_code_digest_sees_every_file_but_those_that_only_word_messages(tmp_path: Path) -> None:
-    before = code_digest(package(tmp_path / "a", model="x = 1\n", data__clips="y = 2\n", wording="z = 3\n"))
+def test_the_code_digest_sees_every_file_but_those_that_no_result_comes_from(tmp_path: Path) -> None:
+    before = code_digest(
+        package(tmp_path / "a", model="x = 1\n", data__clips="y = 2\n", wording="z = 3\n", speed="s = 1\n")
+    )
     assert before == code_digest(
-        package(tmp_path / "b", model="x = 1  # one\n", data__clips="y = 2\n", wording="z = 4\n")
+        package(tmp_path / "b", model="x = 1  # one\n", data__clips="y = 2\n", wording="z = 4\n", speed="s = 2\n")
     )
     assert before != code_digest(package(tmp_path / "c", model="x = 1\n", data__clips="y = 3\n"))
     assert before != code_digest(package(tmp_path / "d", model="x = 1\n", data__clip="y = 2\n"))

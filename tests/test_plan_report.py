@@ -1,7 +1,9 @@
 """The printed plan: question first, a row for each configuration, totals, and what the figures rest on."""
 
+import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,9 @@ from orchestrator.plan.planner import Plan, plan_sweep
 from orchestrator.plan.report import print_plan
 from orchestrator.plan.site import Resources, Site, load_site
 from orchestrator.plan.spec import parse_sweep
+from orchestrator.track import storage
+from orchestrator.track.ledger import changes_since_last_run
+from orchestrator.track.paths import SweepPaths
 
 TEXT = """\
 sweep: mine
@@ -98,10 +103,53 @@ def test_unseen_data_leaves_hours_open_and_says_why(capsys: pytest.CaptureFixtur
 def test_an_adaptive_sweep_says_what_is_still_to_be_proposed(capsys: pytest.CaptureFixture[str]) -> None:
     vary = "vary: {by: tpe, trials: 20, factors: {train.lr: {low: 0.001, high: 0.1}}}"
     text = re.sub(r"vary: .*", vary, TEXT)
-    assert any(
-        "and 20 configurations that tpe proposes from the results" in line for line in printed(plan_of(text), capsys)
-    )
+    (line,) = [line for line in printed(plan_of(text), capsys) if "proposes" in line]
+    assert "and 20 configurations that tpe proposes, with one seed each; then the best 5 with all 3 seeds: " in line
+    assert "hours more if they cost what the baseline does" in line
 
 
 def test_a_piped_plan_holds_no_control_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert all("\x1b" not in line for line in printed(plan_of(), capsys))
+
+
+def test_only_what_is_left_has_a_price(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = plan_of()
+    baseline, without, _ = plan.configurations
+    states = {trial.id: State("finished", "finished", 1.0) for trial in baseline.trials}
+    states |= {trial.id: State("unfinished", "at 75%", 0.75) for trial in without.trials}
+    left = plan.left(states)
+    each = baseline.cost.gpu_hours
+    assert each is not None and left.gpu_hours == pytest.approx(3 * each + 3 * 0.25 * each)
+    assert plan.left({}).gpu_hours == pytest.approx(plan.totals.gpu_hours)
+    assert plan.to_json(states)["left"]["gpu_hours"] == left.gpu_hours
+    all_there = {trial.id: State("finished", "finished", 1.0) for trial in plan.trials}
+    assert "  9 trials: 9 already there" in printed(plan, capsys, all_there)
+
+
+def test_an_edited_file_shows_what_it_adds_and_drops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    site = Site(storage=str(tmp_path))
+    before = plan_of(site=site)
+    assert changes_since_last_run(before) is None
+    storage.write_text(SweepPaths(site.storage, "mine").plan, json.dumps(before.freeze()))
+    assert changes_since_last_run(before) is None
+
+    edited = plan_of(TEXT.replace("[0.0, 0.1]", "[0.1, 0.5]").replace("seeds: 3", "seeds: [0, 1, 7]"), site)
+    diff = changes_since_last_run(edited)
+    print_plan(edited, {}, diff)
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    first = lines.index("since the last run of this sweep: 5 trials added, 4 kept, 5 dropped")
+    assert lines[first + 1 : first + 8] == [
+        "+ baseline  seed 7",
+        "+ train.video_dropout=0.1  seed 7",
+        "+ train.video_dropout=0.5  seeds 0, 1, 7",
+        "- baseline  seed 2",
+        "- train.video_dropout=0.0  seeds 0, 1, 2",
+        "- train.video_dropout=0.1  seed 2",
+        "dropped trials keep their results, off the board",
+    ]
+    assert len(edited.to_json({}, diff)["diff"]["kept"]) == 4
+
+
+def test_an_infeasible_plan_is_one_json_object_with_its_problems() -> None:
+    document = json.loads(json.dumps(plan_of(TEXT.replace("1M", "1k")).to_json()))
+    assert len(document["beyond_limits"]) == 3

@@ -69,8 +69,8 @@ def test_the_synthetic_settings_are_those_of_the_recipe() -> None:
 
 def test_resources_have_rays_names(here: Path) -> None:
     (here / "mine.yaml").write_text("resources: {cpus: 4, gpus: 0.5, custom: {H200: 1}}\n")
-    assert load_site("mine.yaml").trial_resources() == {"CPU": 4, "GPU": 0.5, "H200": 1}
-    assert load_site(None).trial_resources() == {"CPU": 1}
+    assert load_site("mine.yaml").worker_resources() == {"CPU": 4, "GPU": 0.5, "H200": 1}
+    assert load_site(None).worker_resources() == {"CPU": 1}
 
 
 def test_an_unknown_site_is_told_with_the_nearest(here: Path) -> None:
@@ -108,7 +108,7 @@ def test_credentials_are_refused_and_not_repeated(text: str, here: Path) -> None
 
 
 def test_a_calibration_is_kept_with_the_sites_profile(here: Path) -> None:
-    measured = Calibration(clips_per_second=12.5, flops=1e9, precision="float32", minutes=4)
+    measured = Calibration(clips_per_second=12.5, training_flops=1e9, precision="float32", minutes=4)
     save_calibration("local", measured)
     assert load_site(None).calibrations == [measured]
     assert Site().calibrations == []
@@ -116,11 +116,11 @@ def test_a_calibration_is_kept_with_the_sites_profile(here: Path) -> None:
 
 def test_a_later_calibration_comes_after_the_earlier_ones(here: Path) -> None:
     for speed in (1.0, 2.0):
-        save_calibration("local", Calibration(clips_per_second=speed, flops=1e9))
+        save_calibration("local", Calibration(clips_per_second=speed, training_flops=1e9))
     assert [each.clips_per_second for each in load_site(None).calibrations] == [1.0, 2.0]
 
 
 def test_a_damaged_profile_is_told_with_what_to_do(here: Path) -> None:
-    save_calibration("local", Calibration(clips_per_second=1.0, flops=1e9)).write_text("{")
+    save_calibration("local", Calibration(clips_per_second=1.0, training_flops=1e9)).write_text("{")
     with pytest.raises(UsageError, match=r"local\.json is no profile of a site: remove it"):
         load_site(None)

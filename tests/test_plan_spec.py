@@ -1,10 +1,13 @@
 """Sweep files: what they mean, and every mistake at its line with what would be right."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orchestrator.errors import SpecError
 from orchestrator.plan.planner import plan_sweep
@@ -81,7 +84,7 @@ def test_columns_are_told_too() -> None:
         ({"vary": 3}, "vary: expected a mapping, got 3"),
         ({"score": {"metric": "eval/map"}}, "score.metric: eval/map is no metric. Nearest: eval/mAP"),
         ({"score": {"goal": "max"}}, 'score.goal: "max" is none of maximize, minimize. Nearest: maximize'),
-        ({"score": [{"metric": "eval/mAP"}, {"metric": "eval/loss"}]}, "several scores need by: nsga2"),
+        ({"score": [{"metric": "eval/mAP"}, {"metric": "eval/loss"}]}, "score: several scores need by: nsga2"),
         ({"seeds": 0}, "seeds: expected 1 to 1000 seeds, got 0"),
         ({"seeds": []}, "seeds: expected a whole number or a list"),
         ({"seeds": [1, 1]}, "seeds: a seed is in the list twice"),
@@ -96,6 +99,10 @@ def test_columns_are_told_too() -> None:
         ({"limits": {"gpu_hours": -1}}, "limits.gpu_hours: expected a number above 0"),
         ({"stop_early": {"rule": "asha", "grace": 3}}, "stop_early.grace: 3 leaves nothing to stop"),
         ({"stop_early": {"rule": "asa"}}, 'stop_early.rule: "asa" is none of asha, hyperband, median'),
+        (
+            {"stop_early": {"rule": "asha"}, "vary": {"by": "grid", "factors": {"eval.times": [2, 4]}}},
+            "stop_early: eval.times is a factor",
+        ),
         ({"warm_start": ["other"]}, "warm_start is for adaptive search"),
     ],
 )
@@ -283,3 +290,81 @@ def test_an_unknown_override_is_told_with_the_nearest_key(tmp_path: Path) -> Non
 def test_the_final_run_changes_the_winner() -> None:
     found = sweep(final={"train.epochs": 99})
     assert found.final_config(found.baseline).train.epochs == 99
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("seeds", "three", 'seeds: expected a whole number or a list of them, got "three"'),
+        ("vary.trials", 3, "vary.trials is not a key here"),
+        ("limits.parameters", "lots", "limits.parameters: expected a number such as 150M"),
+        ("score.metric", "eval/mAp", "score.metric: eval/mAp is no metric. Nearest: eval/mAP"),
+        (
+            "vary.factors.train.lrr",
+            [0.1],
+            "vary.factors: train.lrr is not a key of the configuration. Nearest: train.lr",
+        ),
+    ],
+)
+def test_a_wrong_override_is_told_by_its_key(tmp_path: Path, key: str, value: Any, words: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(RIGHT))
+    with pytest.raises(SpecError) as caught:
+        load_sweep(path, {key: value})
+    (mistake,) = caught.value.mistakes
+    assert mistake.message.startswith(words)
+
+
+def test_an_override_adds_a_factor(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(RIGHT))
+    found = load_sweep(path, {"vary.factors.train.mixup": [0.5]})
+    assert "train.mixup=0.5" in [each.label for each in plan_sweep(found).configurations]
+
+
+def test_one_wrong_choice_hides_no_other_mistake() -> None:
+    text = """\
+sweep: mine
+base: tiny
+set: {model.inputs.vidoe.bands: 3, train: {lrr: 1}}
+score: {metric: eval/mAp, goal: maximise}
+vary:
+  by: gird
+  factors: {model.iteration: [1], train.video_dropout: [1.7]}
+  match: {keep: flop, solve: model.latent_chanels, within: 5}
+stop_early: {rule: ash}
+final: {train.epoch: 5}
+"""
+    assert mistakes_of(text) == [
+        "3: model.inputs.vidoe.bands: not a key of the configuration. Nearest: model.inputs.video.bands",
+        "3: train.lrr: not a key of the configuration. Nearest: train.lr",
+        "4: score.metric: eval/mAp is no metric. Nearest: eval/mAP",
+        '4: score.goal: "maximise" is none of maximize, minimize. Nearest: maximize',
+        '6: vary.by: "gird" is none of one-factor, leave-one-out, grid, list, random, sobol, tpe, gp, nsga2. '
+        "Nearest: grid",
+        "7: vary.factors: model.iteration is not a key of the configuration. Nearest: model.iterations",
+        "7: train.video_dropout: 1.7 is above its greatest value, 1.0",
+        '8: vary.match.keep: "flop" is none of flops, parameters. Nearest: flops',
+        "8: vary.match.solve: model.latent_chanels is not a key of the configuration. Nearest: model.latent_channels",
+        "8: vary.match.within: 5 must be below 1.0",
+        '9: stop_early.rule: "ash" is none of asha, hyperband, median. Nearest: asha',
+        "10: train.epoch: not a key of the configuration. Nearest: train.epochs",
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_wrong_value_anywhere_is_told_and_nothing_else_happens(data: st.DataObject) -> None:
+    """One key of a right file is given a wrong value, or goes, or comes under a name that is none."""
+    document = copy.deepcopy(RIGHT | {"limits": {"parameters": "1M"}, "stop_early": {"rule": "asha"}, "score": {}})
+    part: Any = document
+    while True:
+        key = data.draw(st.sampled_from(sorted(part)))
+        if not (isinstance(part[key], dict) and part[key] and data.draw(st.booleans())):
+            break
+        part = part[key]
+    part[key] = data.draw(st.sampled_from([None, [], {}, "x", -1, float("nan"), 10**30, True, {"x": 1}, [[1]], "🐍"]))
+    try:
+        parse_sweep(yaml.safe_dump(document, allow_unicode=True), "mine.yaml")
+    except SpecError as error:
+        assert error.mistakes and all(mistake.message for mistake in error.mistakes)

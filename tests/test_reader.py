@@ -20,7 +20,7 @@ from sweep_maker import Made, empty_store, record_sweep, replicates
 from orchestrator.errors import Unreachable, UsageError
 from orchestrator.track import connection, database
 from orchestrator.track.names import Tag
-from orchestrator.track.reader import NoDatabase, find_identities, list_sweeps, read_by_id, read_runs
+from orchestrator.track.reader import NoDatabase, find_identities, list_sweeps, read_by_id, read_history, read_runs
 from orchestrator.track.records import SweepRuns
 from orchestrator.track.server import open_server
 
@@ -100,6 +100,25 @@ def test_equal_trials_are_found_in_every_sweep_finished_ones_first(sqlite_store:
     assert find_identities(sqlite_store, set()) == []
     with open_server(sqlite_store) as server:
         assert {run.run_id for run in server.with_identity({"abc"})} == {first[0], second[0]}
+
+
+def test_the_history_of_metrics_is_read_in_the_order_of_its_steps(store: str) -> None:
+    (run_id, other) = record_sweep(store, "histories", replicates("baseline", [0.4, 0.5]))
+    client = MlflowClient(store)
+    for step, time_stamp, value in [(300, 9, math.nan), (200, 7, 0.2), (200, 8, 0.25), (400, 10, math.inf)]:
+        client.log_metric(run_id, "eval/mAP", value, time_stamp, step)
+    read = read_history(store, [run_id, other], ["eval/mAP", "eval/loss"])
+    assert [(report["clips"], str(report["metrics"]["eval/mAP"])) for report in read[run_id]] == [
+        (100, "0.4"),
+        (200, "0.25"),  # reported twice: the newest counts
+        (300, "nan"),
+        (400, "inf"),
+    ]
+    assert [report["metrics"] for report in read[other]] == [{"eval/mAP": 0.5}]
+    with open_server(store) as server:
+        rows = server.history([run_id, other], ["eval/mAP"])
+    assert len(rows) == 6 and {row.step for row in rows if row.run_id == run_id} == {100, 200, 300, 400}
+    assert read_history(store, [], ["eval/mAP"]) == {}
 
 
 def test_more_runs_than_a_statement_holds_are_all_read(sqlite_store: str, monkeypatch: pytest.MonkeyPatch) -> None:

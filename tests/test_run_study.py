@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.plan.planner import extend_plan, plan_sweep
+from orchestrator.plan.planner import Proposal, extend_plan, plan_sweep
 from orchestrator.plan.spec import StopEarly, Sweep, parse_sweep
 from orchestrator.run.stopping import Stopping
 from orchestrator.run.study import Study
@@ -156,6 +156,44 @@ def test_several_scores_are_searched_together() -> None:
         study.tell(proposal.number, [(1, [planted(proposal.changes), proposal.changes["train.lr"]])], "finished")
 
 
+def test_the_scores_of_a_stopped_trial_say_nothing_where_several_count() -> None:
+    """At a part of its budget a trial looks cheap: told as finished it would lead the front by its costs."""
+    scores = [{"metric": "eval/mAP"}, {"metric": "cost/hours", "goal": "minimize"}]
+    studies = {cost: Study(sweep("nsga2", score=scores, vary={"startup": 2})) for cost in (0.0, 99.0)}
+    for number in range(12):
+        proposals = {cost: study.ask() for cost, study in studies.items()}
+        assert proposals[0.0] == proposals[99.0]
+        for cost, study in studies.items():
+            proposal = proposals[cost]
+            assert proposal is not None
+            quality = planted(proposal.changes)
+            if number % 3:
+                study.tell(proposal.number, [(1, [quality - cost, cost])], "stopped")
+            else:
+                study.tell(proposal.number, [(1, [quality, 1.0])], "finished")
+
+
+@pytest.mark.parametrize("by", ["tpe", "gp", "nsga2"])
+def test_a_level_that_cannot_run_does_not_end_the_search(by: str) -> None:
+    factors = {"model.latents": [16, 32, 2048, 4096], "train.lr": {"low": 1e-3, "high": 1e-2}}
+    study = Study(sweep(by, factors=factors, vary={"startup": 3}), fits=lambda config: config.model.latents < 100)
+    for _ in range(8):
+        proposal = study.ask()
+        assert proposal is not None and proposal.changes["model.latents"] < 100
+        study.tell(
+            proposal.number,
+            [
+                (
+                    1,
+                    planted(
+                        proposal.changes | {"train.video_dropout": 0, "train.mixup": 0, "model.layers_per_block": 0}
+                    ),
+                )
+            ],
+            "finished",
+        )
+
+
 def test_a_sweep_that_lists_its_trials_has_nothing_to_search() -> None:
     with pytest.raises(OrchestratorError, match="there is nothing to search"):
         Study(sweep("random"))
@@ -163,7 +201,7 @@ def test_a_sweep_that_lists_its_trials_has_nothing_to_search() -> None:
 
 def test_proposals_extend_the_plan_and_leaders_get_their_replicates() -> None:
     plan = plan_sweep(sweep(seeds=3))
-    points = [{"train.lr": 0.01}, {"train.lr": 0.02}]
+    points = [Proposal(0, {"train.lr": 0.01}), Proposal(1, {"train.lr": 0.02})]
     longer = extend_plan(plan, [(point, [0]) for point in points])
     assert [trial.configuration for trial in longer.trials[3:]] == ["train.lr=0.01", "train.lr=0.02"]
     assert longer.to_propose == 38

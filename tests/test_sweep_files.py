@@ -14,7 +14,8 @@ from orchestrator.plan.planner import plan_sweep
 from orchestrator.plan.site import SHIPPED as SITES
 from orchestrator.plan.site import Site, load_site
 from orchestrator.plan.spec import load_sweep
-from perceiver.config import YamlLoader, flatten, load
+from orchestrator.plan.vary import Range
+from perceiver.config import YamlLoader, determining, flatten, load
 
 SWEEPS = sorted(SHIPPED.parent.glob("*.yaml"))
 BASES = sorted(SHIPPED.glob("*.yaml"))
@@ -65,6 +66,41 @@ def test_the_four_sweeps_start_from_the_papers_model(name: str) -> None:
     assert parameters(sweep.baseline.model) == 109_048_898
 
 
+@pytest.mark.parametrize(
+    ("row", "base"),
+    [
+        ("baseline", "audioset_mel_video"),
+        ("raw + video", "audioset_raw_video"),
+        ("mel", "audioset_mel"),
+        ("raw", "audioset_raw"),
+        ("video", "audioset_video"),
+        ("mel + video tuned", "audioset_tuned"),
+    ],
+)
+def test_table_3_has_the_papers_models(row: str, base: str) -> None:
+    configs = {
+        each.label: each.config for each in plan_sweep(load_sweep(SHIPPED.parent / "table3.yaml")).configurations
+    }
+    assert determining(configs[row]) == determining(read_base(SHIPPED / f"{base}.yaml"))
+    without = [config for label, config in configs.items() if label.endswith("without video dropout")]
+    assert {(config.model.inputs.audio.kind, config.train.video_dropout) for config in without} == {
+        ("mel", 0.0),
+        ("raw", 0.0),
+    }
+    assert len(configs) == 8
+
+
+def test_the_tuned_search_surrounds_the_papers_best() -> None:
+    """44.2 mAP: no SpecAugment, audio dropped at 0.1, video at 0.3."""
+    sweep = load_sweep(SHIPPED.parent / "tuned.yaml")
+    best = flatten(read_base(SHIPPED / "audioset_tuned.yaml"))
+    for key, factor in sweep.vary.factors.items():
+        inside = factor.low <= best[key] <= factor.high if isinstance(factor, Range) else best[key] in factor
+        assert inside, key
+    assert flatten(sweep.baseline) == best | {"train.epochs": 20.0}
+    assert {"train.audio_dropout", "train.video_dropout", "train.spec_augment"} <= sweep.vary.factors.keys()
+
+
 def test_the_laptop_sweep_asks_all_four_questions() -> None:
     factors = load_sweep(SHIPPED.parent / "four_questions.yaml").vary.factors
     assert {key.split(".")[-1] for key in factors} == {"iterations", "layers_per_block", "video_dropout", "embedding"}
@@ -107,6 +143,18 @@ def test_every_sweep_file_fits_the_schema_that_editors_use(path: Path, editor: A
         {"vary": {"by": "one-factor", "factors": {"train.video_dropout": [1.7]}}},
         {"vary": {"by": "random", "factors": {"train.lr": [0.1]}}},
         {"seeds": 0},
+        {"seeds": [1, 1]},
+        {"sweep": "My Sweep"},
+        {"limits": {"memory": "70GiB"}},
+        {"limits": {"parameters": -1}},
+        {"score": {"goal": "max"}},
+        {"final": {"train.epochs": "many"}},
+        {"stop_early": {"rule": "asha", "grace": 0}},
+        {"vary": {"by": "gird", "factors": {"train.lr": [0.1]}}},
+        {"vary": {"by": "grid", "factors": {"train.lr": [0.1]}, "match": {"keep": "flop", "solve": "model.latents"}}},
+        {"vary": {"by": "random", "trials": 3, "factors": {"train.lr": {"low": 0.1}}}},
+        {"vary": {"by": "list", "points": [{"train.lr": "fast"}]}},
+        {"vary": {"by": "leave-one-out", "components": {}}},
         {"colour": "blue"},
     ],
 )

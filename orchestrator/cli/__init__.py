@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from orchestrator.cli.calibrate import calibrate
 from orchestrator.cli.data import data
 from orchestrator.cli.demo import demo
 from orchestrator.cli.results import board, compare, promote, report, rollback
@@ -40,5 +41,5 @@ def main() -> None:
     quiet_libraries()
 
 
-for verb in (demo, plan, run, status, logs, stop, board, compare, report, promote, rollback, data, schema):
+for verb in (demo, plan, calibrate, run, status, logs, stop, board, compare, report, promote, rollback, data, schema):
     main.add_command(verb)

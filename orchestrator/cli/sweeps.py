@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from orchestrator.cli.options import at, json_option, older_option, read_changes, set_option, site_option, this_command
-from orchestrator.console import print_json, print_next
-from orchestrator.errors import Interrupted, OrchestratorError, TrialsFailed
+from orchestrator.console import note, print_json, print_next
+from orchestrator.errors import Interrupted, OrchestratorError, TrialsFailed, Unreachable
 
 
 @click.command()
@@ -23,17 +23,30 @@ def plan(
     file: Path, site: str | None, changes: tuple[str, ...], accept_older_code: bool, yes: bool, as_json: bool
 ) -> None:
     """Print every trial of FILE, its cost, and what is already there. Starts nothing."""
-    from orchestrator.plan.report import done, print_plan
-    from orchestrator.track.ledger import take_stock
+    from orchestrator.plan.report import print_plan
+    from orchestrator.plan.trials import done
+    from orchestrator.track.ledger import changes_since_last_run, take_stock
+    from orchestrator.track.warm_start import gather_warm_start
 
-    planned = read_plan(file, site, changes, yes)
-    stock = take_stock(planned, accept_older_code).entries
+    stock = take_stock(read_plan(file, site, changes, yes), accept_older_code)
+    planned, there = stock.plan, done(stock.entries)
+    warm = gather_warm_start(planned)
+    try:
+        diff = changes_since_last_run(planned)
+    except Unreachable as error:
+        note(f"What has changed since the last run is not known: {error}")
+        diff = None
     if as_json:
-        print_json(planned.to_json(stock))
+        print_json(planned.to_json(stock.entries, diff) | {"warm_start": warm.notes})
     else:
-        print_plan(planned, stock)
-        print_next(f"sweep run {file}{at(site)}")
-    planned.require_feasible(done(stock))
+        print_plan(planned, stock.entries, diff)
+        for line in warm.notes:
+            print(f"  {line}")
+        if len(there) == len(planned.trials) and not planned.to_propose:
+            print_next(f"sweep board {planned.sweep.name}{at(site)}")
+        elif not planned.problems(there):
+            print_next(f"sweep run {file}{at(site)}")
+    planned.require_feasible(there)
 
 
 @click.command()
@@ -106,10 +119,15 @@ def schema() -> None:
 def read_plan(file: Path, site: str | None, changes: tuple[str, ...] = (), yes: bool = False) -> Any:
     from orchestrator.plan.planner import plan_sweep
     from orchestrator.plan.site import load_site
-    from orchestrator.plan.spec import load_sweep
 
     where = load_site(site)
-    return plan_sweep(load_sweep(file, read_changes(changes), resolve_promoted=_promoted(where)), where, allow_many=yes)
+    return plan_sweep(read_sweep(file, where, read_changes(changes)), where, allow_many=yes)
+
+
+def read_sweep(file: Path, site: Any, changes: dict[str, Any]) -> Any:
+    from orchestrator.plan.spec import load_sweep
+
+    return load_sweep(file, changes, resolve_promoted=_promoted(site))
 
 
 def _promoted(site: Any) -> Callable[[str], Any]:
@@ -143,5 +161,6 @@ def _conclude(outcome: Any, sweep: str, site: str | None, quiet: bool) -> None:
             f"{len(outcome.waiting)} trials never came to their end. Continue with:  {this_command()}"
         )
     if not quiet:
-        print(f"{sweep}: {len(outcome.finished)} trials finished, {len(outcome.already)} were there already.")
+        stopped = f"{len(outcome.stopped)} stopped early, " if outcome.stopped else ""
+        print(f"{sweep}: {len(outcome.finished)} trials finished, {stopped}{len(outcome.already)} were there already.")
         print_next(f"sweep board {sweep}{at(site)}", f"sweep promote {sweep}{at(site)}")

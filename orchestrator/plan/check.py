@@ -16,7 +16,7 @@ from perceiver.config import RunConfig
 from perceiver.wording import nearest
 
 if TYPE_CHECKING:
-    from orchestrator.plan.spec import Score, StopEarly, SweepFile
+    from orchestrator.plan.spec import Score, SweepFile
 
 METRICS = (
     "eval/mAP",
@@ -38,6 +38,7 @@ _BOTH_MODALITIES = ("eval/mAP_audio_only", "eval/mAP_video_only")
 def check(document: Document, form: SweepFile, base: RunConfig | None) -> tuple[RunConfig, list[Mistake]]:
     """The baseline, and what is wrong. Without a base only names can be checked."""
     findings = Findings(document)
+    _check_fit(findings, form)
     if base is None:
         check_names(findings, form.vary)
         return RunConfig(), findings.mistakes
@@ -45,8 +46,18 @@ def check(document: Document, form: SweepFile, base: RunConfig | None) -> tuple[
     _check_scores(findings, form.scores, baseline)
     check_vary(findings, form.vary, baseline)
     findings.changed(baseline, form.final, ("final",))
-    _check_stop_early(findings, form.stop_early, baseline)
+    _check_stop_early(findings, form, baseline)
     return baseline, findings.mistakes
+
+
+def _check_fit(findings: Findings, form: SweepFile) -> None:
+    """Parts that only some strategies know."""
+    if form.warm_start and form.vary.by not in ("tpe", "gp", "nsga2"):
+        findings.say(
+            ("warm_start",), f"warm_start is for adaptive search (tpe, gp, nsga2), and this sweep is {form.vary.by}"
+        )
+    if len(form.scores) > 1 and form.vary.by != "nsga2":
+        findings.say(("score",), f"score: several scores need by: nsga2, and this sweep is {form.vary.by}")
 
 
 def _check_scores(findings: Findings, scores: Sequence[Score], baseline: RunConfig) -> None:
@@ -59,8 +70,13 @@ def _check_scores(findings: Findings, scores: Sequence[Score], baseline: RunConf
             findings.say(path, f"{name}: {score.metric} needs a baseline with audio and video")
 
 
-def _check_stop_early(findings: Findings, rule: StopEarly | None, baseline: RunConfig) -> None:
-    if rule is not None and rule.grace >= baseline.eval.times:
+def _check_stop_early(findings: Findings, form: SweepFile, baseline: RunConfig) -> None:
+    rule = form.stop_early
+    if rule is None:
+        return
+    if "eval.times" in getattr(form.vary, "factors", {}):
+        findings.say(("stop_early",), "stop_early: eval.times is a factor, and the rule compares by evaluations")
+    if rule.grace >= baseline.eval.times:
         findings.say(
             ("stop_early", "grace"),
             f"stop_early.grace: {rule.grace} leaves nothing to stop: a trial has eval.times {baseline.eval.times}",

@@ -31,13 +31,15 @@ def check_vary(findings: Findings, vary: Vary, baseline: RunConfig) -> None:
         for key, factor in vary.factors.items():
             _check_factor(findings, key, factor, baseline, finite=isinstance(vary, OneFactor | Grid))
         leaders = set(vary.factors)
+        _check_overlaps(findings, vary.factors)
         _check_conditions(findings, Space(baseline, vary.factors, vary.where))
     if vary.where and isinstance(vary, Listed | LeaveOneOut):
         findings.say(("vary", "where"), f"vary.where: by: {vary.by} has no factors that could be conditional")
     if isinstance(vary, OneFactor):
         _check_pairs(findings, vary)
     for key, tie in vary.ties.items():
-        _check_tie(findings, key, tie, leaders)
+        _check_tie(findings, key, tie, leaders, baseline)
+        _check_table(findings, key, tie, getattr(vary, "factors", {}).get(tie.follows))
     if vary.match is not None:
         _check_match(findings, vary.match, leaders, baseline)
 
@@ -87,6 +89,19 @@ def _level(findings: Findings, key: str, level: Any, baseline: RunConfig, path: 
         return level
 
 
+def _check_overlaps(findings: Findings, factors: Mapping[str, Sequence[Any] | Range]) -> None:
+    """A part with a level of several keys varies each of them; a factor of its own may not do so again."""
+    for part, levels in factors.items():
+        inside = {key for level in levels if isinstance(level, Mapping) for key in dotted({part: level})}
+        for other in factors:
+            if other != part and any(_overlap(key, other) for key in inside):
+                findings.say(("vary", "factors", other), f"{other} is varied twice: here, and by the levels of {part}")
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
+
+
 def _check_points(findings: Findings, vary: Listed, baseline: RunConfig) -> None:
     names = [point["name"] for point in vary.points if "name" in point]
     for index, point in enumerate(vary.points):
@@ -115,7 +130,7 @@ def _check_components(findings: Findings, vary: LeaveOneOut, baseline: RunConfig
 
 def _check_conditions(findings: Findings, space: Space) -> None:
     for index, condition in enumerate(space.where):
-        path = ("vary", "where", index)
+        path, before = ("vary", "where", index), len(findings.mistakes)
         if condition.factor not in space.factors:
             close = nearest(condition.factor, space.factors)
             findings.say(path, f"vary.where: {condition.factor} is none of the factors. Nearest: {close}")
@@ -124,6 +139,10 @@ def _check_conditions(findings: Findings, space: Space) -> None:
         for key, levels in condition.when.items():
             _check_reachable(
                 findings, space, key, levels if isinstance(levels, list) else [levels], (*path, "when", key)
+            )
+        if len(findings.mistakes) == before and space.requirements(condition.factor) is None:
+            findings.say(
+                path, f"vary.where: can never hold: the conditions of {condition.factor} contradict each other"
             )
 
 
@@ -153,7 +172,7 @@ def _check_pairs(findings: Findings, vary: OneFactor) -> None:
             findings.say(("vary", "pairs", index), f"vary.pairs: {pair[0]} is paired with itself")
 
 
-def _check_tie(findings: Findings, key: str, tie: Tie, leaders: set[str]) -> None:
+def _check_tie(findings: Findings, key: str, tie: Tie, leaders: set[str], baseline: RunConfig) -> None:
     path = ("vary", "ties", key)
     if not _is_factor(findings, key, path, "vary.ties"):
         return
@@ -164,6 +183,24 @@ def _check_tie(findings: Findings, key: str, tie: Tie, leaders: set[str]) -> Non
         findings.say((*path, "follows"), f"vary.ties: {tie.follows} is none of the factors. Nearest: {close}")
     elif tie.power is not None and not {type_of(key), type_of(tie.follows)} <= {int, float}:
         findings.say((*path, "power"), f"vary.ties: a power needs numbers, and {key} or {tie.follows} is none")
+    elif tie.power is not None:
+        for each in (key, tie.follows):
+            if not (value := nested_value(baseline, each)):
+                findings.say(
+                    path, f"vary.ties: {each} is {level_text(value)} in the baseline, and a power needs a start"
+                )
+
+
+def _check_table(findings: Findings, key: str, tie: Tie, levels: Sequence[Any] | Range | None) -> None:
+    if tie.levels is None or levels is None or isinstance(levels, Range):
+        return
+    known = [level_text(level) for level in levels]
+    for level in tie.levels:
+        if level not in known:
+            findings.say(
+                ("vary", "ties", key, "levels", level),
+                f"vary.ties: {level} is no level of {tie.follows}. Its levels: {', '.join(known)}",
+            )
 
 
 def _check_match(findings: Findings, match: Match, leaders: set[str], baseline: RunConfig) -> None:

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.plan.changes import apply, dotted, label, nested_value
+from orchestrator.plan.changes import apply, dotted, level_text, nested_value
 from orchestrator.plan.counts import flops, parameters
 from orchestrator.plan.space import Space, level_at, type_of
 from orchestrator.plan.vary import Adaptive, Grid, LeaveOneOut, Listed, Match, OneFactor, Sampled, Tie, Vary
 from perceiver.config import RunConfig, all_keys
-from perceiver.errors import ConfigError
+from perceiver.errors import ConfigError, ConfigMistake
 
 
 class NoMatch(Exception):
@@ -85,14 +85,14 @@ def configure(vary: Vary, baseline: RunConfig, changes: Mapping[str, Any]) -> Ru
 
 
 def _one_factor(vary: OneFactor, space: Space) -> Iterator[Point]:
+    needs = {key: space.requirements(key) or {} for key in vary.factors}
     for key, levels in vary.factors.items():
         for index, level in enumerate(levels):
-            yield Point(space.requirements(key) | {key: level}, ("vary", "factors", key, index))
+            yield Point(needs[key] | {key: level}, ("vary", "factors", key, index))
     pairs = itertools.combinations(vary.factors, 2) if vary.pairs is True else vary.pairs or ()
     for first, second in pairs:
-        needed = space.requirements(first) | space.requirements(second)
         for one, other in itertools.product(vary.factors[first], vary.factors[second]):
-            chosen = needed | {first: one, second: other}
+            chosen = needs[first] | needs[second] | {first: one, second: other}
             if space.is_active(first, chosen) and space.is_active(second, chosen):
                 yield Point(chosen, ("vary", "pairs"))
 
@@ -124,12 +124,16 @@ def _unit_points(by: str, dimensions: int, seed: int) -> Iterator[list[float]]:
 
 def _followed(key: str, tie: Tie, baseline: RunConfig, level: Any) -> Any:
     if tie.levels is not None:
-        return tie.levels.get(label({"": level})[1:], nested_value(baseline, key))
+        return tie.levels.get(level_text(level), nested_value(baseline, key))
     if tie.power is None:
         return level
-    ratio = level / nested_value(baseline, tie.follows)
-    value = nested_value(baseline, key) * ratio**tie.power
-    return round(value) if type_of(key) is int else float(f"{value:.6g}")
+    own, lead = nested_value(baseline, key), nested_value(baseline, tie.follows)
+    try:
+        value = own * (level / lead) ** tie.power
+        return round(value) if type_of(key) is int else float(f"{value:.6g}")
+    except (TypeError, ValueError, ArithmeticError):  # null, a ratio to zero, the root of something negative
+        told = f"can't follow {tie.follows}={level_text(level)} to the power {tie.power:g}"
+        raise ConfigError([ConfigMistake(key, f"{told} from {level_text(own)} at {level_text(lead)}")]) from None
 
 
 def _solved(match: Match, baseline: RunConfig, config: RunConfig) -> RunConfig:

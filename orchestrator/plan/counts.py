@@ -7,7 +7,10 @@ the real module exactly, and `flops` to torch's counter within 1 %.
 Letters: N latents, D their channels, M tokens of the input array, C its channels, w widening.
 """
 
-from perceiver.config import ModelConfig
+from perceiver.config import ModelConfig, RunConfig
+
+BACKWARD = 2
+"""A backward pass costs twice its forward pass."""
 
 
 def parameters(model: ModelConfig) -> int:
@@ -41,6 +44,17 @@ def computed_flops(model: ModelConfig) -> int:
     products = sum(2 * n * m * folded_channels(model, name) for name, m in tokens_seen(model).items())
     cross = 2 * (2 * n * c * c + products) + _query_and_dense_flops(model, n, c)
     return model.iterations * cross + _other_flops(model)
+
+
+def training_flops(config: RunConfig) -> int:
+    """FLOPs of a training step on one clip; with activation checkpointing its forward pass runs once more."""
+    return (1 + BACKWARD + config.train.activation_checkpointing) * computed_flops(config.model)
+
+
+def evaluation_flops(config: RunConfig) -> int:
+    """FLOPs of measuring one clip: a model with two modalities sees it whole, and with each of them alone."""
+    modalities = len(config.model.inputs.modalities)
+    return (1 + modalities if modalities > 1 else 1) * computed_flops(config.model)
 
 
 def _distinct_layers(model: ModelConfig) -> tuple[int, int]:

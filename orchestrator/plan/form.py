@@ -1,5 +1,6 @@
 """A document against the form that it should have: pydantic's findings in the user's words, at their lines."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, get_args
@@ -12,6 +13,9 @@ from perceiver.config import all_keys
 from perceiver.wording import in_words, nearest
 
 M = TypeVar("M", bound=BaseModel)
+
+_OUR_DOING = ("missing", "too_short")
+"""Errors that come of leaving entries out."""
 
 
 def validate(document: Document, model: type[M]) -> M:
@@ -29,21 +33,50 @@ def validate(document: Document, model: type[M]) -> M:
 def examine(document: Document, model: type[M], stand_ins: Mapping[str, Any]) -> tuple[M | None, list[Mistake]]:
     """The document as a model, and its mistakes.
 
-    Where there are some, the model is made without what is wrong, so that a deeper look at the rest can go on: wrong
-    entries are left out, `stand_ins` take the place of keys that must be there. None if that does not help.
+    Where there are some, the model is made without what is wrong, so that a deeper look at the rest can go on: a
+    choice that is spelled wrong becomes the nearest one, other wrong entries are left out, and with them the part that
+    can't be without; `stand_ins` take the place of keys that must be there. None if that does not help.
     """
-    try:
-        return model.model_validate(document.data), []
-    except ValidationError as error:
-        errors = error.errors()
+    data, errors = document.data, _errors(model, document.data)
     mistakes = [_mistake(document, model, item) for item in errors]
-    rest = document.data
-    for path in sorted({document.known(item["loc"]) for item in errors}, key=str, reverse=True):
-        rest = _without(rest, path)
+    while errors:
+        mended = data
+        for path, item in sorted(((_wrong_part(document, item), item) for item in errors), key=str, reverse=True):
+            mended = _mended(mended, path, item)
+        mended = {**stand_ins, **mended}
+        if mended == data:
+            return None, mistakes
+        looked_inside = all(item["type"] != "union_tag_invalid" for item in errors)
+        data, errors = mended, _errors(model, mended)
+        if not looked_inside:  # a wrong `by:` has hidden what is below it
+            mistakes += [_mistake(document, model, item) for item in errors if item["type"] not in _OUR_DOING]
+    return model.model_validate(data), mistakes
+
+
+def _errors(model: type[BaseModel], data: Any) -> list[Any]:
     try:
-        return model.model_validate({**stand_ins, **rest}), mistakes
-    except ValidationError:
-        return None, mistakes
+        model.model_validate(data)
+    except ValidationError as error:
+        return list(error.errors())
+    return []
+
+
+def _wrong_part(document: Document, error: Any) -> KeyPath:
+    """Where to cut: at the wrong entry, or around one that is missing."""
+    return document.known(error["loc"][:-1] if error["type"] == "missing" else error["loc"])
+
+
+def _mended(data: Any, path: KeyPath, error: Any) -> Any:
+    """The data without the entry that is wrong, or with the choice that was probably meant."""
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "union_tag_invalid":
+        path = (*path, context["discriminator"].strip("'"))
+    given = context.get("tag", error.get("input"))
+    if kind in ("union_tag_invalid", "literal_error") and isinstance(given, str):
+        choices = re.split(", | or ", context.get("expected_tags") or context["expected"])
+        if meant := nearest(given, [name.strip("'") for name in choices], cutoff=0.5):
+            return _with_at(data, path, meant)
+    return _without(data, path)
 
 
 def overridden(document: Document, overrides: Mapping[str, Any], keys: Sequence[str], into: str) -> Document:
@@ -52,20 +85,27 @@ def overridden(document: Document, overrides: Mapping[str, Any], keys: Sequence[
     Raises:
         SpecError: a key that is neither.
     """
-    data = dict(document.data)
+    data, places = dict(document.data), dict(document.places)
     mistakes = []
     for key, value in overrides.items():
-        first, *rest = key.split(".")
-        if key in all_keys():
-            data[into] = _with(data.get(into), [key], value)
-        elif first in keys:
-            data[first] = _with(data.get(first), rest, value)
+        path = [into, key] if key in all_keys() else _split(key)
+        if path[0] in (into, *keys):
+            data[path[0]] = _with(data.get(path[0]), path[1:], value)
+            places = {tuple(path[:count]): (0, 0) for count in range(1, len(path) + 1)} | places
         else:
             close = nearest(key, [*all_keys(), *keys])
             mistakes.append(Mistake(0, 0, f"--set {key}: no such key. Nearest: {close}"))
     if mistakes:
         raise SpecError(document.source, mistakes)
-    return replace(document, data=data)
+    return replace(document, data=data, places=places)
+
+
+def _split(key: str) -> list[str]:
+    """The path of a dotted key; what lies below these mappings is named by keys with dots of their own."""
+    for mapping in ("vary.factors.", "vary.components."):
+        if key.startswith(mapping):
+            return [*mapping.split(".")[:2], key.removeprefix(mapping)]
+    return key.split(".")
 
 
 def _with(below: Any, path: Sequence[str], value: Any) -> Any:
@@ -73,6 +113,11 @@ def _with(below: Any, path: Sequence[str], value: Any) -> Any:
         return value
     mapping = dict(below) if isinstance(below, dict) else {}
     return mapping | {path[0]: _with(mapping.get(path[0]), path[1:], value)}
+
+
+def _with_at(data: Any, path: KeyPath, value: Any) -> Any:
+    """The data with another value at a path of keys."""
+    return {**data, path[0]: _with_at(data[path[0]], path[1:], value)} if path else value
 
 
 def _without(data: Any, path: KeyPath) -> Any:

@@ -19,8 +19,8 @@ from perceiver.config import RunConfig, determining
 
 ID_LENGTH = 8
 
-_NOT_COMPUTING = ("errors.py", "wording.py")
-"""Files of the package that only word messages."""
+_NOT_COMPUTING = ("errors.py", "speed.py", "wording.py")
+"""Files of the package that no result comes from: they word messages, or time what others compute."""
 
 
 def canonical(config: RunConfig) -> str:

@@ -6,7 +6,8 @@
 A plan is a pure function of the sweep, the data and the code: planning again gives the same trials in the same order.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from orchestrator.errors import Mistake, SpecError, UsageError
@@ -15,16 +16,18 @@ from orchestrator.plan.combine import NoMatch, Point, configure, points
 from orchestrator.plan.data import DataSeen, look_at
 from orchestrator.plan.estimate import Estimator
 from orchestrator.plan.identity import ID_LENGTH, canonical, code_digest, config_digest, identity
-from orchestrator.plan.limits import oversized
+from orchestrator.plan.limits import beyond
 from orchestrator.plan.site import Site
 from orchestrator.plan.spec import Sweep
 from orchestrator.plan.trials import Configuration as Configuration
 from orchestrator.plan.trials import Plan as Plan
 from orchestrator.plan.trials import PlanDiff as PlanDiff
+from orchestrator.plan.trials import Proposal as Proposal
 from orchestrator.plan.trials import Trial as Trial
 from orchestrator.plan.trials import TrialState as TrialState
+from orchestrator.plan.trials import done as done
 from orchestrator.plan.vary import Adaptive, Sampled
-from perceiver.config import RunConfig
+from perceiver.config import RunConfig, flatten
 from perceiver.errors import ConfigError
 
 MANY_TRIALS = 100_000
@@ -41,28 +44,34 @@ def plan_sweep(sweep: Sweep, site: Site | None = None, allow_many: bool = False)
         SpecError: combinations that can't be run, or a match that has no solution; all of them.
         UsageError: more than 100,000 trials and not `allow_many`.
     """
-    return _plan(sweep, site or Site(), [(each, sweep.seeds) for each in _distinct(sweep, allow_many)])
+    where = site or Site()
+    named = _distinct(sweep, where, allow_many)
+    searched = sweep.vary.factors.get("data.set", ()) if isinstance(sweep.vary, Adaptive) else ()
+    sets = {config.data.set for _, _, config in named} | {str(level) for level in searched}
+    maker = _Maker(sweep, where, look_at(where, sets))
+    return maker.plan(tuple(maker.configuration(each, sweep.seeds) for each in named))
 
 
-def extend_plan(plan: Plan, proposals: Sequence[tuple[Mapping[str, Any], Sequence[int]]]) -> Plan:
-    """The plan of an adaptive sweep with what its sampler has proposed, each as changes to the baseline with its seeds.
+def extend_plan(plan: Plan, proposals: Sequence[tuple[Proposal, Sequence[int]]]) -> Plan:
+    """The plan of an adaptive sweep with what its sampler has proposed, each with its seeds.
 
     Proposals that are the same configuration have their seeds together. What of the sweep's trials is left to propose
     is counted down.
 
     Raises:
         ConfigError: a proposal can't be run.
+        NoMatch: a proposal can't keep the baseline's cost.
     """
-    sweep = plan.sweep
-    named: dict[str, tuple[Named, tuple[int, ...]]] = {
-        canonical(each.config): ((each.label, each.changes, each.config), tuple(trial.seed for trial in each.trials))
-        for each in plan.configurations
-    }
-    for changes, seeds in proposals:
-        each = name_point(sweep, changes)
-        before = named.get(canonical(each[2]), (each, ()))
-        named[canonical(each[2])] = (before[0], tuple(dict.fromkeys([*before[1], *seeds])))
-    return _plan(sweep, plan.site, list(named.values()), plan.data)
+    if not proposals:
+        return plan
+    found = {canonical(each.config): each for each in plan.configurations}
+    maker = _Maker(plan.sweep, plan.site, plan.data, (trial for each in found.values() for trial in each.trials))
+    for proposal, seeds in proposals:
+        named = name_point(plan.sweep, proposal.changes)
+        before = found.get(canonical(named[2]))
+        wanted = [*(trial.seed for trial in before.trials), *seeds] if before else seeds
+        found[canonical(named[2])] = maker.configuration(named, tuple(dict.fromkeys(wanted)), proposal)
+    return maker.plan(tuple(found.values()))
 
 
 def name_point(sweep: Sweep, changes: Mapping[str, Any], name: str | None = None) -> Named:
@@ -83,41 +92,45 @@ def with_seed(config: RunConfig, seed: int) -> RunConfig:
     return config.model_copy(update={"train": config.train.model_copy(update={SEED.split(".")[1]: seed})})
 
 
-def _plan(
-    sweep: Sweep, site: Site, named: Sequence[tuple[Named, tuple[int, ...]]], data: DataSeen | None = None
-) -> Plan:
-    data = data or look_at(site, {config.data.set for (_, _, config), _ in named})
-    code = code_digest()
-    estimator, ids = Estimator(site, data), _Ids()
-    configurations = tuple(
-        Configuration(
-            name, changes, config, _trials(name, changes, config, seeds, data, code, ids), estimator.cost(config)
-        )
-        for (name, changes, config), seeds in named
-    )
-    to_propose = sweep.vary.trials - (len(configurations) - 1) if isinstance(sweep.vary, Adaptive) else 0
-    totals = estimator.totals((each.cost, len(each.trials)) for each in configurations)
-    return Plan(sweep, site, configurations, code, data, totals, to_propose)
+class _Maker:
+    """Makes a plan's parts: configurations with their trials and costs."""
 
+    def __init__(self, sweep: Sweep, site: Site, data: DataSeen, there: Iterable[Trial] = ()) -> None:
+        self.sweep, self.site, self.data = sweep, site, data
+        self.code = code_digest()
+        self.estimator, self.ids = Estimator(site, data), _Ids()
+        for trial in there:
+            self.ids.taken[trial.id] = config_digest(trial.config)
 
-def _trials(
-    name: str,
-    changes: dict[str, Any],
-    config: RunConfig,
-    seeds: Sequence[int],
-    data: DataSeen,
-    code: str,
-    ids: "_Ids",
-) -> tuple[Trial, ...]:
-    seen = data.digest(config.data.set)
-    role = "baseline" if name == BASELINE else "trial"
-    trials = []
-    for seed in seeds:
+    def configuration(self, named: Named, seeds: Sequence[int], proposal: Proposal | None = None) -> Configuration:
+        """A configuration with a trial for each seed."""
+        name, changes, config = named
+        trials = tuple(self._trial(named, seed, proposal) for seed in seeds)
+        return Configuration(name, changes, config, trials, self.estimator.cost(config))
+
+    def plan(self, configurations: tuple[Configuration, ...]) -> Plan:
+        """The plan of these configurations."""
+        vary = self.sweep.vary
+        to_propose = max(0, vary.trials - (len(configurations) - 1)) if isinstance(vary, Adaptive) else 0
+        totals = self.estimator.totals((each.cost, len(each.trials)) for each in configurations)
+        return Plan(self.sweep, self.site, configurations, self.code, self.data, totals, to_propose)
+
+    def _trial(self, named: Named, seed: int, proposal: Proposal | None) -> Trial:
+        name, changes, config = named
+        seen = self.data.digest(config.data.set)
         seeded = with_seed(config, seed)
         digest = config_digest(seeded)
-        whole = identity(digest, seen, code) if seen else None
-        trials.append(Trial(ids.short(digest), whole, name, changes, seed, role, seeded, seen))
-    return tuple(trials)
+        return Trial(
+            id=self.ids.short(digest),
+            identity=identity(digest, seen, self.code) if seen else None,
+            configuration=name,
+            factors=changes,
+            seed=seed,
+            role="baseline" if name == BASELINE else "trial",
+            config=seeded,
+            data_digest=seen,
+            proposal=proposal,
+        )
 
 
 class _Ids:
@@ -133,42 +146,77 @@ class _Ids:
         return digest[:length]
 
 
-def _distinct(sweep: Sweep, allow_many: bool) -> list[Named]:
+def _distinct(sweep: Sweep, site: Site, allow_many: bool) -> list[Named]:
     """Every configuration once, the baseline first."""
+    if not allow_many:
+        _refuse_many(sweep)
     baseline = with_seed(sweep.baseline, 0)
     found: dict[str, Named] = {canonical(baseline): (BASELINE, {}, baseline)}
+    draws = _Draws(sweep, site) if isinstance(sweep.vary, Sampled) else None
     mistakes: list[Mistake] = []
-    sampled = sweep.vary if isinstance(sweep.vary, Sampled) else None
-    for point in _asked(sweep):
-        if sampled and len(found) > sampled.trials:
-            break
+    for point in draws.until(found) if draws else points(sweep.vary, sweep.baseline):
         try:
             each = name_point(sweep, point.changes, point.name)
         except (ConfigError, NoMatch) as error:
-            if not sampled:
+            if not draws:
                 mistakes.append(_cannot_run(sweep, point, error))
             continue
-        if sampled and oversized(each[2].model, sweep.limits):
+        if draws and draws.too_large(each[2]):
             continue
-        found.setdefault(canonical(each[2]), each)
-        if len(found) * len(sweep.seeds) > MANY_TRIALS and not allow_many:
-            raise UsageError(f"{sweep.source} asks for more than {MANY_TRIALS:,} trials. If you mean it, add --yes")
-    if sampled and len(found) <= sampled.trials:
-        message = f"vary.trials: {sampled.trials} asked for, but only {len(found) - 1} different ones were found"
-        mistakes.append(sweep.document.mistake(("vary", "trials"), message))
+        same = found.setdefault(canonical(each[2]), each)
+        if point.name is not None and same[0] != point.name:
+            message = f"{point.name} is the same configuration as {same[0]}; leave one of them out"
+            mistakes.append(sweep.document.mistake(point.place, message))
+    if draws and len(found) <= draws.wanted:
+        mistakes.append(sweep.document.mistake(("vary", "trials"), draws.too_few(len(found) - 1)))
     if mistakes:
         raise SpecError(sweep.source, mistakes)
     return list(found.values())
 
 
-def _asked(sweep: Sweep) -> Iterator[Point]:
-    """The sweep's points; of a drawing without end, as many as a patient person would wait for."""
-    asked = points(sweep.vary, sweep.baseline)
-    if isinstance(sweep.vary, Sampled):
-        for _ in range(_DRAWS_PER_TRIAL * sweep.vary.trials):
-            yield next(asked)
+def _refuse_many(sweep: Sweep) -> None:
+    """Raises UsageError for more than 100,000 trials; counts points, which is quick, and makes no config."""
+    before, most = flatten(sweep.baseline), MANY_TRIALS // len(sweep.seeds)
+    if isinstance(sweep.vary, Sampled | Adaptive):
+        many = sweep.vary.trials >= (MANY_TRIALS if isinstance(sweep.vary, Adaptive) else most)
     else:
-        yield from asked
+        seen: set[Any] = set()
+        for point in points(sweep.vary, sweep.baseline):
+            seen.add(frozenset((key, str(level)) for key, level in point.changes.items() if before.get(key) != level))
+            if len(seen) > most:
+                break
+        many = len(seen) > most
+    if many:
+        raise UsageError(f"{sweep.source} asks for more than {MANY_TRIALS:,} trials. If you mean it, add --yes")
+
+
+class _Draws:
+    """The draws of a random sweep: as many as a patient person would wait for, less those beyond the limits."""
+
+    def __init__(self, sweep: Sweep, site: Site) -> None:
+        assert isinstance(sweep.vary, Sampled)
+        self.wanted = sweep.vary.trials
+        self._sweep, self._site, self._estimator = sweep, site, Estimator(site, DataSeen())
+        self._too_large = 0
+
+    def until(self, found: Mapping[str, Any]) -> Iterator[Point]:
+        """Points until enough configurations are found beside the baseline."""
+        for point in islice(points(self._sweep.vary, self._sweep.baseline), _DRAWS_PER_TRIAL * self.wanted):
+            if len(found) > self.wanted:
+                return
+            yield point
+
+    def too_large(self, config: RunConfig) -> bool:
+        """Whether a drawn config lies beyond the limits of a single trial: it is drawn again."""
+        beyond_limits = any(beyond(self._estimator.cost(config), self._sweep.limits, self._site))
+        self._too_large += beyond_limits
+        return beyond_limits
+
+    def too_few(self, count: int) -> str:
+        """What to say when there were not enough."""
+        limits = f"; {self._too_large:,} draws lay beyond the limits" if self._too_large else ""
+        different = "1 different one was" if count == 1 else f"{count} different ones were"
+        return f"vary.trials: {self.wanted} asked for, but only {different} found{limits}"
 
 
 def _cannot_run(sweep: Sweep, point: Point, error: Exception) -> Mistake:

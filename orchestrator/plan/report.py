@@ -6,18 +6,21 @@ from dataclasses import asdict
 from typing import Any
 
 from orchestrator.console import Column, print_table
-from orchestrator.plan.estimate import Cost
-from orchestrator.plan.planner import Configuration, Plan, TrialState
+from orchestrator.plan.estimate import Cost, Totals
 from orchestrator.plan.quantity import gibibytes, short
+from orchestrator.plan.trials import Configuration, Plan, PlanDiff, TrialState, done
 from perceiver.config import dump
 
 States = Mapping[str, TrialState]
+_NAMED = 20
+"""Configurations that a list of changes names."""
 
-_DONE = ("finished", "reusable")
 
+def print_plan(plan: Plan, states: States | None = None, diff: PlanDiff | None = None) -> None:
+    """Prints the question, a row for each configuration, the totals, and what the figures rest on.
 
-def print_plan(plan: Plan, states: States | None = None) -> None:
-    """Prints the question, a row for each configuration, the totals, and what the figures rest on."""
+    `diff`: what differs from the plan that was run before.
+    """
     states = states or {}
     for line in heading(plan):
         print(line)
@@ -35,7 +38,7 @@ def print_plan(plan: Plan, states: States | None = None) -> None:
     ]
     print_table(columns, [_row(each, states) for each in plan.configurations])
     print()
-    for line in summary(plan, states):
+    for line in [*summary(plan, states), *(changes_since(diff) if diff else ())]:
         print(f"  {line}")
 
 
@@ -57,34 +60,60 @@ def heading(plan: Plan) -> list[str]:
 
 
 def summary(plan: Plan, states: States) -> list[str]:
-    """Totals, what they are estimated from, and every limit that the plan breaks."""
-    totals = plan.totals
-    parts = [_trial_counts(plan, states)]
-    if totals.gpu_hours is not None:
-        parts.append(f"{_hours(totals.gpu_hours)} {'GPU' if plan.site.resources.gpus else 'worker'}-hours")
-    if totals.dollars is not None:
-        parts.append(f"${totals.dollars:,.0f}")
-    if totals.seconds is not None:
-        parts.append(f"{_duration(totals.seconds)} at {totals.side_by_side} trials side by side")
-    parts.append(f"{gibibytes(totals.storage)} of checkpoints")
-    lines = ["     ".join(parts), totals.basis]
+    """Totals of what is left, what they are estimated from, and every limit that the plan breaks."""
+    lines = ["     ".join([_trial_counts(plan, states), *_prices(plan, plan.left(states))]), plan.totals.basis]
     if plan.to_propose:
-        hours = plan.configurations[0].cost.gpu_hours
-        price = (
-            ""
-            if hours is None
-            else f", {_hours(hours * plan.to_propose)} hours more if they cost what the baseline does"
-        )
-        lines.append(f"and {plan.to_propose} configurations that {plan.sweep.vary.by} proposes from the results{price}")
+        lines.append(_to_propose(plan))
     return lines + [f"! {problem}" for problem in [*plan.data.problems.values(), *plan.problems(done(states))]]
 
 
-def done(states: States) -> frozenset[str]:
-    """Ids of the trials whose results are there."""
-    return frozenset(key for key, state in states.items() if state.state in _DONE)
+def _prices(plan: Plan, left: Totals) -> list[str]:
+    """What the trials that are left cost, as far as it is known."""
+    if not left.trials:
+        return []
+    parts = []
+    if left.gpu_hours is not None:
+        parts.append(f"{_hours(left.gpu_hours)} {'GPU' if plan.site.resources.gpus else 'worker'}-hours")
+    if left.dollars is not None:
+        parts.append(f"${left.dollars:,.0f}")
+    if left.seconds is not None:
+        parts.append(f"{_duration(left.seconds)} at {left.side_by_side} trials side by side")
+    return [*parts, f"{gibibytes(left.storage)} of checkpoints"]
 
 
-def plan_as_json(plan: Plan, states: States) -> dict[str, Any]:
+def _to_propose(plan: Plan) -> str:
+    """What a search will add, and what that costs if it costs what the baseline does."""
+    sweep, hours = plan.sweep, plan.configurations[0].cost.gpu_hours
+    trials, line = plan.to_propose, f"and {plan.to_propose} configurations that {plan.sweep.vary.by} proposes"
+    if more := len(sweep.seeds) - 1:
+        trials += sweep.replicate_top * more
+        line += f", with one seed each; then the best {sweep.replicate_top} with all {len(sweep.seeds)} seeds"
+    return line if hours is None else f"{line}: {_hours(hours * trials)} hours more if they cost what the baseline does"
+
+
+def changes_since(diff: PlanDiff) -> list[str]:
+    """What an edited file adds and drops."""
+    counts = f"{len(diff.added):,} trials added, {len(diff.kept):,} kept, {len(diff.dropped):,} dropped"
+    lines = [f"since the last run of this sweep: {counts}"]
+    lines += [f"  + {name}" for name in _shortened(diff.added)]
+    lines += [f"  - {name}" for name in _shortened(diff.dropped)]
+    return lines + (["dropped trials keep their results, off the board"] if diff.dropped else [])
+
+
+def _shortened(trials: Mapping[str, str]) -> list[str]:
+    """Names of trials, replicates in one line; of very many the first."""
+    seeds: dict[str, list[str]] = {}
+    for name in trials.values():
+        configuration, seed = name.rsplit(" seed ", 1)
+        seeds.setdefault(configuration, []).append(seed)
+    names = [
+        f"{configuration}  seed{'s' if len(each) > 1 else ''} {', '.join(each)}"
+        for configuration, each in seeds.items()
+    ]
+    return names if len(names) <= _NAMED else [*names[:_NAMED], f"and {len(names) - _NAMED:,} more configurations"]
+
+
+def plan_as_json(plan: Plan, states: States, diff: PlanDiff | None = None) -> dict[str, Any]:
     """The plan as plain data: trials, configurations, totals."""
     return {
         "sweep": plan.sweep.name,
@@ -118,6 +147,8 @@ def plan_as_json(plan: Plan, states: States) -> dict[str, Any]:
             for each in plan.configurations
         ],
         "totals": asdict(plan.totals) | {"to_propose": plan.to_propose},
+        "left": asdict(plan.left(states)),
+        "diff": None if diff is None else asdict(diff),
         "unseen_data": dict(plan.data.problems),
         "beyond_limits": plan.problems(done(states)),
     }

@@ -121,7 +121,7 @@ class Site(Part):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    def trial_resources(self) -> dict[str, float]:
+    def worker_resources(self) -> dict[str, float]:
         """What one worker reserves, in Ray's names."""
         own = {"CPU": self.resources.cpus, "GPU": self.resources.gpus}
         return {name: amount for name, amount in (own | self.resources.custom).items() if amount}
@@ -196,14 +196,14 @@ def _dotted(path: tuple[str | int, ...]) -> str:
 
 def _with_absolute_paths(site: Site) -> Site:
     data = {
-        name: place.model_copy(update={"url": _absolute(place.url), "labels": place.labels and _absolute(place.labels)})
+        name: place.model_copy(update={"url": absolute(place.url), "labels": place.labels and absolute(place.labels)})
         for name, place in site.data.items()
     }
-    update = {"storage": _absolute(site.storage), "tracking": _absolute_tracking(site.tracking), "data": data}
+    update = {"storage": absolute(site.storage), "tracking": _absolute_tracking(site.tracking), "data": data}
     return site.model_copy(update=update)
 
 
-def _absolute(place: str) -> str:
+def absolute(place: str) -> str:
     """A path made absolute from the current folder; a URL as it is."""
     return place if _URL.match(place) else str(Path(place).expanduser().absolute())
 
@@ -213,4 +213,4 @@ def _absolute_tracking(uri: str) -> str:
     prefix = "sqlite:///"
     if not uri.startswith(prefix) or uri.startswith(f"{prefix}/"):
         return uri
-    return prefix + _absolute(uri.removeprefix(prefix))
+    return prefix + absolute(uri.removeprefix(prefix))

@@ -1,5 +1,6 @@
 """The space that factors span: what type a key has, which factors exist together, how a level is drawn."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,9 @@ from orchestrator.plan.vary import Condition, Range
 from perceiver.config import RunConfig, Section, all_keys, flatten
 
 Factors = Mapping[str, Sequence[Any] | Range]
+
+
+_UNCHANGED = object()
 
 
 def type_of(key: str) -> Any:
@@ -48,7 +52,7 @@ class Space:
     def needs(self, key: str) -> dict[str, list[Any]]:
         """The conditions of a factor: other key -> levels that it may have."""
         return {
-            other: levels if isinstance(levels, list) else [levels]
+            other: _levels(levels)
             for condition in self.where
             if condition.factor == key
             for other, levels in condition.when.items()
@@ -65,14 +69,50 @@ class Space:
             for other, levels in self.needs(key).items()
         )
 
-    def requirements(self, key: str) -> dict[str, Any]:
-        """The fewest changes to the baseline under which the factor exists."""
-        changes: dict[str, Any] = {}
-        for other, levels in self.needs(key).items():
-            changes |= self.requirements(other)
-            if self.value(other, {}) not in levels:
-                changes[other] = levels[0]
-        return changes
+    def point(self, changes: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The levels that the existing factors have under these changes to the baseline.
+
+        None outside the space: a level that its factor lacks, or a change to another key.
+        """
+        chosen = {key: self.value(key, changes) for key in self.factors}
+        point = {key: level for key, level in chosen.items() if self.is_active(key, chosen)}
+        inside = all(_holds(self.factors[key], level) for key, level in point.items())
+        return point if inside and not set(changes) - set(point) else None
+
+    def point_of(self, config: RunConfig) -> dict[str, Any] | None:
+        """The point that a config has; None outside the space. Keys that are no factors are not looked at."""
+        there = flatten(config)
+        parts = {key[:at] for key in there for at, letter in enumerate(key) if letter == "."}
+        levels = {key: there.get(key, {}) for key in self.factors if key in there or key in parts}
+        return self.point({key: level for key, level in levels.items() if level != self.value(key, {})})
+
+    def requirements(self, key: str) -> dict[str, Any] | None:
+        """The fewest changes to the baseline under which the factor exists; None if its conditions never hold together.
+
+        Only levels that a condition names can matter, so all choices of those are tried.
+        """
+        others = [other for other in self._before(key) if other in self.factors]
+        options = [[_UNCHANGED, *self._named(other)] for other in others]
+        choices = sorted(
+            (
+                {other: level for other, level in zip(others, levels, strict=True) if level is not _UNCHANGED}
+                for levels in itertools.product(*options)
+            ),
+            key=len,
+        )
+        return next((chosen for chosen in choices if self.is_active(key, chosen)), None)
+
+    def _before(self, key: str, path: tuple[str, ...] = ()) -> list[str]:
+        """The keys that the conditions of a factor name, and theirs in turn."""
+        own = [other for other in self.needs(key) if other not in path]
+        return list(dict.fromkeys([further for other in own for further in self._before(other, (*path, key))] + own))
+
+    def _named(self, key: str) -> list[Any]:
+        """The factor's levels that any condition names."""
+        factor, named = self.factors[key], [level for each in self.where for level in _levels(each.when.get(key, []))]
+        if isinstance(factor, Range):
+            return [level for level in named if isinstance(level, int | float) and factor.low <= level <= factor.high]
+        return [level for level in factor if level in named]
 
     def ordered(self) -> list[str]:
         """The factors with each after those that its conditions name, else as written; a cycle keeps its order."""
@@ -95,6 +135,20 @@ class Space:
             return (*path, key) if key == path[0] else None
         found = (self.cycle(other, (*path, key)) for other in self.needs(key))
         return next((way for way in found if way), None)
+
+
+def _levels(levels: Any) -> list[Any]:
+    return levels if isinstance(levels, list) else [levels]
+
+
+def _holds(factor: Sequence[Any] | Range, level: Any) -> bool:
+    """Whether a factor has the level."""
+    if not isinstance(factor, Range):
+        return level in factor
+    if not isinstance(level, int | float) or not factor.low <= level <= factor.high:
+        return False
+    steps = (level - factor.low) / factor.step if factor.step else 0.0
+    return abs(steps - round(steps)) < 1e-6
 
 
 def level_at(factor: Sequence[Any] | Range, unit: float, whole: bool) -> Any:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 
 from orchestrator.errors import Mistake, SpecError
 from orchestrator.plan import document as files
@@ -101,7 +101,7 @@ def _name(value: Any) -> Any:
 class SweepFile(Part):
     """A sweep: one question, a baseline, the factors that vary, how they are combined, how many seeds."""
 
-    sweep: Annotated[str, BeforeValidator(_name)]
+    sweep: Annotated[str, BeforeValidator(_name), WithJsonSchema({"type": "string", "pattern": _NAME.pattern})]
     """Its name: small letters, digits, - and _. The MLflow experiment and the folder on storage have it."""
     question: str = ""
     """What the sweep is to answer, in a sentence."""
@@ -133,15 +133,6 @@ class SweepFile(Part):
     def scores(self) -> tuple[Score, ...]:
         """The scores, one or several."""
         return tuple(self.score) if isinstance(self.score, list) else (self.score,)
-
-    @model_validator(mode="after")
-    def _parts_fit(self) -> "SweepFile":
-        adaptive = self.vary.by in ("tpe", "gp", "nsga2")
-        if self.warm_start and not adaptive:
-            raise ValueError(f"warm_start is for adaptive search (tpe, gp, nsga2), and this sweep is {self.vary.by}")
-        if isinstance(self.score, list) and len(self.score) > 1 and self.vary.by != "nsga2":
-            raise ValueError(f"several scores need by: nsga2, and this sweep is {self.vary.by}")
-        return self
 
 
 @dataclass(frozen=True)

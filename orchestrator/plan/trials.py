@@ -9,10 +9,11 @@ from typing import Any, Protocol
 
 from orchestrator.errors import InfeasiblePlan
 from orchestrator.plan.data import DataSeen
-from orchestrator.plan.estimate import Cost, Totals
+from orchestrator.plan.estimate import Cost, Estimator, Totals
 from orchestrator.plan.limits import altogether, beyond
 from orchestrator.plan.site import Site
 from orchestrator.plan.spec import Sweep
+from orchestrator.plan.vary import Adaptive
 from perceiver.config import RunConfig, dump
 
 
@@ -21,11 +22,19 @@ class TrialState(Protocol):
 
     @property
     def state(self) -> str:
-        """new, unfinished, finished or reusable."""
+        """new, unfinished, finished, stopped or reusable."""
 
     @property
     def progress(self) -> float:
         """Share that is done and saved."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A point that a search wants to try: its number in the search, and the levels of the factors that exist there."""
+
+    number: int
+    changes: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,8 @@ class Trial:
     """baseline or trial."""
     config: RunConfig
     data_digest: str | None
+    proposal: Proposal | None = None
+    """What an adaptive sweep's sampler proposed; None for trials that were listed."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +92,33 @@ class Plan:
         """The digest of the baseline's data set; None where it can't be seen from here."""
         return self.data.digest(self.sweep.baseline.data.set)
 
+    def left(self, states: Mapping[str, TrialState]) -> Totals:
+        """What is left to pay: trials that are there cost nothing more, and one that was begun its rest."""
+        shares = {key: 1 - state.progress for key, state in states.items() if state.state == "unfinished"}
+        shares |= dict.fromkeys(done(states), 0.0)
+        each = ((each.cost, shares.get(trial.id, 1.0)) for each in self.configurations for trial in each.trials)
+        return Estimator(self.site, self.data).totals(each)
+
+    def competes(self, trial: Trial) -> bool:
+        """Whether `stop_early` compares the trial with others.
+
+        In an adaptive sweep only trials with the first seed, which every proposal has: a leader's replicates would
+        count several times.
+        """
+        return not isinstance(self.sweep.vary, Adaptive) or trial.seed == self.sweep.seeds[0]
+
+    def may_stop(self, trial: Trial) -> bool:
+        """Whether `stop_early` may end the trial: not the baseline, which all others are measured by, nor what is run
+        to measure a leader or a winner."""
+        return self.sweep.stop_early is not None and trial.role == "trial" and self.competes(trial)
+
     def problems(self, done: Collection[str] = ()) -> list[str]:
         """Every limit that the plan breaks; trials whose ids are in `done` cost nothing more."""
         limits = self.sweep.limits
         found = [
             f"{each.label}: {problem}"
             for each in self.configurations
+            if any(trial.id not in done for trial in each.trials)
             for problem in beyond(each.cost, limits, self.site)
         ]
         left = (each.cost for each in self.configurations for trial in each.trials if trial.id not in done)
@@ -98,11 +130,11 @@ class Plan:
             lines = "\n  ".join(found)
             raise InfeasiblePlan(f"{self.sweep.name} is beyond its limits; nothing was started.\n  {lines}")
 
-    def to_json(self, states: Mapping[str, TrialState] | None = None) -> dict[str, Any]:
-        """The plan as one JSON object, with where its trials stand."""
+    def to_json(self, states: Mapping[str, TrialState] | None = None, diff: "PlanDiff | None" = None) -> dict[str, Any]:
+        """The plan as one JSON object, with where its trials stand, and what is new since an earlier plan."""
         from orchestrator.plan.report import plan_as_json
 
-        return plan_as_json(self, states or {})
+        return plan_as_json(self, states or {}, diff)
 
     def freeze(self) -> dict[str, Any]:
         """The plan as it is kept beside the results, `sweep.json`: trial -> identity, and what makes its config."""
@@ -135,6 +167,12 @@ class Plan:
         )
 
 
+def done(states: Mapping[str, TrialState]) -> frozenset[str]:
+    """Ids of the trials whose results are there; one that was stopped early is a result."""
+    there = ("finished", "reusable", "stopped")
+    return frozenset(key for key, state in states.items() if state.state in there)
+
+
 @dataclass(frozen=True)
 class PlanDiff:
     """Trial id -> `configuration seed n`, since an earlier plan. Dropped trials keep their results."""
@@ -142,3 +180,7 @@ class PlanDiff:
     added: dict[str, str]
     kept: dict[str, str]
     dropped: dict[str, str]
+
+    def __bool__(self) -> bool:
+        """Whether anything differs."""
+        return bool(self.added or self.dropped)

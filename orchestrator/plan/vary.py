@@ -3,6 +3,7 @@
 The classes only hold what was written and check its form; `combine.py` makes configurations of it.
 """
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
@@ -26,6 +27,8 @@ class Part(BaseModel):
 def _number(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"expected a number, got {shown(value)}")
+    if not math.isfinite(value):
+        raise ValueError(f"expected a finite number, got {shown(value)}")
     return value
 
 

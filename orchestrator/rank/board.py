@@ -11,6 +11,7 @@ left out, never mixed in.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -41,10 +42,18 @@ class Board:
     """maximize or minimize."""
     rows: tuple[Row, ...]
     """Ranked rows first, then those of which no trial counts yet."""
+    searched: tuple[Row, ...]
+    """What a search proposed and did not choose as a leader, best first: fewer seeds than the others, so no rank."""
+    stopped: tuple[Row, ...]
+    """Configurations with trials that were stopped early, the farthest first: less budget than the others, so no rank.
+    """
     finals: tuple[Row, ...]
     """Final runs of promoted configurations: longer, so never ranked among the trials."""
+    is_search: bool
+    """Whether a sampler proposed the configurations, and chose leaders among them."""
     trials: int
     finished: int
+    stopped_trials: int
     hours: float
     """GPU-hours of all trials; hours where no GPU was used."""
     hours_are: str
@@ -84,7 +93,13 @@ class Board:
 
     def winner(self) -> Winner:
         """The best configuration of which every seed counts, and how sure that is."""
-        return choose_winner(self.ranked, self.format, self.detectable)
+        if self.searched and all(row.is_baseline for row in self.ranked):
+            return Winner(None, ("No leader of the search has all its seeds yet.",))
+        winner = choose_winner(self.ranked, self.format, self.detectable)
+        if not self.stopped:
+            return winner
+        more = f"{len(self.stopped)} more {'was' if len(self.stopped) == 1 else 'were'} stopped early: not ranked."
+        return replace(winner, reasons=(*winner.reasons, more))
 
     def to_json(self) -> dict[str, Any]:
         """The board as plain data; scores are as recorded (mAP as a fraction)."""
@@ -94,10 +109,12 @@ class Board:
             "question": self.question,
             "tracking": without_password(self.tracking),
             "score": {"metric": self.metric, "goal": self.goal},
-            "trials": {"planned": self.trials, "finished": self.finished},
+            "trials": {"planned": self.trials, "finished": self.finished, "stopped": self.stopped_trials},
             "hours": {"total": self.hours, "unit": self.hours_are},
             "test": {"alpha": ALPHA, "correction": "holm", "power": POWER, "detectable_difference": self.detectable},
             "rows": [_row_json(row) for row in self.rows],
+            "searched": [_row_json(row) for row in self.searched],
+            "stopped": [_row_json(row) for row in self.stopped],
             "finals": [_row_json(row) for row in self.finals],
             "winner": {
                 "configuration": winner.row.configuration if winner.row else None,
@@ -117,7 +134,8 @@ def board(sweep: str, site: Site | str | None = None) -> Board:
     where = site if isinstance(site, Site) else load_site(site)
     runs = read_runs(where.tracking, sweep, params=False)
     question = runs.parent.tags.get(Tag.QUESTION, "") if runs.parent else ""
-    return make_board(sweep, question, where.tracking, score_of(runs), runs.trials, runs.finals)
+    replicates = int(runs.parent.tags.get(Tag.REPLICATES, 1)) if runs.parent else 1
+    return make_board(sweep, question, where.tracking, score_of(runs), runs.trials, runs.finals, replicates)
 
 
 def make_board(
@@ -127,9 +145,14 @@ def make_board(
     score: dict[str, str],
     trials: Sequence[RunRecord],
     finals: Sequence[RunRecord] = (),
+    replicates: int = 1,
 ) -> Board:
-    """Ranks runs that were read already."""
-    rows = rank_rows(make_rows(trials, score["metric"]), score["goal"])
+    """Ranks runs that were read already; `replicates` is how many seeds a search gives to what is ranked."""
+    is_search = any(run.tags.get(Tag.PROPOSAL) for run in trials)
+    made = make_rows(trials, score["metric"], replicates if is_search else 1)
+    stopped, whole = [row for row in made if row.stopped], [row for row in made if not row.stopped]
+    searched = [row for row in whole if row.begun < row.planned]
+    rows = rank_rows([row for row in whole if row.begun >= row.planned], score["goal"])
     states = [run.status for run in trials]
     hours, hours_are = _hours(trials)
     return Board(
@@ -139,13 +162,17 @@ def make_board(
         metric=score["metric"],
         goal=score["goal"],
         rows=tuple(rows),
+        searched=tuple(sorted(searched, key=lambda row: _place(row, score["goal"]))),
+        stopped=tuple(sorted(stopped, key=lambda row: _farthest(row, score["goal"]))),
         finals=tuple(make_rows(finals, score["metric"])),
+        is_search=is_search,
         trials=len(states),
         finished=states.count("FINISHED"),
+        stopped_trials=sum(len(row.stopped) for row in stopped),
         hours=hours,
         hours_are=hours_are,
         detectable=detectable([row.difference for row in rows if row.difference]),
-        baseline_levels=_baseline_levels(rows, tracking),
+        baseline_levels=_baseline_levels(made, tracking),
     )
 
 
@@ -161,17 +188,24 @@ def rank_rows(rows: Sequence[Row], goal: str) -> list[Row]:
     differences = [_difference(row, baseline) for row in rows]
     corrected = holm([item.p if item else None for item in differences])
     rows = [replace(row, difference=d, p=p) for row, d, p in zip(rows, differences, corrected, strict=True)]
-    sign = -1 if goal == "maximize" else 1
-    ranked = sorted((row for row in rows if row.estimate), key=lambda row: (sign * _mean(row), row.configuration))
+    ranked = sorted((row for row in rows if row.estimate), key=lambda row: _place(row, goal))
     return [
         *(replace(row, rank=place) for place, row in enumerate(ranked, start=1)),
         *(row for row in rows if not row.estimate),
     ]
 
 
-def _mean(row: Row) -> float:
-    assert row.estimate is not None
-    return row.estimate.mean
+def _place(row: Row, goal: str) -> tuple[float, str]:
+    """Sorts the best first, and what has no score last."""
+    sign = -1 if goal == "maximize" else 1
+    return (sign * row.estimate.mean if row.estimate else math.inf), row.configuration
+
+
+def _farthest(row: Row, goal: str) -> tuple[float, float, str]:
+    """Sorts what came farthest first, then by score."""
+    sign = -1 if goal == "maximize" else 1
+    fraction, score = max((seed.fraction, -sign * (seed.score or 0.0)) for seed in row.stopped.values())
+    return -fraction, -score, row.configuration
 
 
 def _difference(row: Row, baseline: Row | None) -> Difference | None:

@@ -10,6 +10,7 @@ from orchestrator.errors import UsageError
 from orchestrator.rank.board import Board
 from orchestrator.rank.figure import figure_svg
 from orchestrator.rank.report import chosen, finals_table, footnotes, header, table
+from orchestrator.rank.unranked import unranked_tables
 from orchestrator.track.connection import without_password
 
 LIMIT = 200
@@ -54,6 +55,8 @@ def make_page(board: Board, written: datetime) -> str:
         *_more(len(board.rows) - len(rows)),
         *(f'<div class="small">{_text(line)}</div>' for line in footnotes(board, rows)),
     ]
+    for title, columns, cells in unranked_tables(board, LIMIT):
+        parts += [f"<h2>{_text(title[0].upper() + title[1:])}</h2>", _table(columns, cells)]
     if board.finals:
         parts += ["<h2>Final runs</h2>", _table(*finals_table(board))]
     origin = (

@@ -8,6 +8,7 @@ from orchestrator.console import Column, print_json, print_next, print_table
 from orchestrator.rank.board import Board
 from orchestrator.rank.rows import Row
 from orchestrator.rank.statistics import CONFIDENCE
+from orchestrator.rank.unranked import unranked_tables
 from orchestrator.rank.wording import heading, hours, p_value, score_format
 from orchestrator.track.records import SweepSummary
 
@@ -41,6 +42,9 @@ def print_rows(board: Board, limit: int = SHOWN) -> None:
         print(f"  ... {left_out:,} more configurations: sweep board {board.sweep} --json has them all")
     for line in footnotes(board, rows):
         print(f"  {line}")
+    for title, columns, cells in unranked_tables(board, limit):
+        print(f"\n  {title}")
+        print_table(columns, cells)
 
 
 def print_sweeps(sweeps: Sequence[SweepSummary], as_json: bool = False) -> None:
@@ -52,12 +56,13 @@ def print_sweeps(sweeps: Sequence[SweepSummary], as_json: bool = False) -> None:
         print("No sweep has run here yet.")
         print_next("sweep plan sweeps/smoke.yaml", "sweep run sweeps/smoke.yaml")
         return
-    columns = [Column("sweep"), Column("finished", right=True), Column("running", right=True)]
-    columns += [Column("failed", right=True), Column("last change"), Column("question")]
+    columns = [Column("sweep"), Column("finished", right=True), Column("stopped", right=True)]
+    columns += [Column("running", right=True), Column("failed", right=True), Column("last change"), Column("question")]
     cells = [
         [
             line.sweep,
             f"{line.finished} of {line.trials}",
+            str(line.stopped),
             str(line.running),
             str(line.failed),
             _when(line),
@@ -81,6 +86,7 @@ def header(board: Board) -> str:
     over = over.replace("mean of 1 seeds", "one seed") if any(row.estimate for row in board.ranked) else "no result yet"
     interval = f", {CONFIDENCE:.0%} interval".replace("%", " %") if _has_intervals(board) else ""
     finished = f"{board.finished} of {board.trials} trials finished"
+    finished += f", {board.stopped_trials} stopped early" if board.stopped_trials else ""
     return f"{board.sweep}   {board.metric}{direction}, {over}{interval}   {finished}   {reference}"
 
 
@@ -170,6 +176,10 @@ def footnotes(board: Board, rows: Sequence[Row]) -> list[str]:
         for text in row.notes:
             notes.setdefault(text, []).append(board.label(row))
     lines += [f"* {_named(names)}: {text}" for text, names in notes.items()]
+    if board.is_search and any(len(row.scores) > 1 for row in board.ranked if not row.is_baseline):
+        lines.append(
+            "the search chose its leaders by their first seed, which counts here: means are a little optimistic"
+        )
     if board.hours:
         lines.append(f"{board.hours_are} are per trial; all trials together: {hours(board.hours)}")
     return lines
@@ -203,7 +213,7 @@ def finals_table(board: Board) -> tuple[list[Column], list[list[str]]]:
 
 
 def _next(board: Board) -> list[str]:
-    if board.finished < board.trials:
+    if board.finished + board.stopped_trials < board.trials:
         return [f"sweep status {board.sweep}"]
     return [f"sweep promote {board.sweep}"]
 

@@ -18,6 +18,18 @@ _ITS_OWN_FACTOR = {"effective_batch": "train.batch_size"}
 
 
 @dataclass(frozen=True)
+class Stopped:
+    """A replicate that `stop_early` ended."""
+
+    where: str
+    """`asha at 2 of 10 evaluations`."""
+    fraction: float
+    """Share of its evaluations that it had made."""
+    score: float | None
+    """At its last evaluation."""
+
+
+@dataclass(frozen=True)
 class Row:
     """One configuration: its replicates, their mean, and how it compares with the baseline."""
 
@@ -28,7 +40,9 @@ class Row:
     factors: dict[str, Any]
     """Dotted key -> level, of what differs from the baseline."""
     planned: int
-    """Seeds that it is to have."""
+    """Seeds that it needs to be ranked."""
+    begun: int
+    """Seeds that have a run. Fewer than planned: a search proposed it, and it is no leader."""
     scores: dict[int, float]
     """Seed -> score of every trial that counts: finished, with a finite score, comparable with the baseline's."""
     run_ids: dict[int, str]
@@ -37,6 +51,9 @@ class Row:
     """None without a trial that counts."""
     metrics: dict[str, float]
     """Mean over the same trials of every other metric that they all have."""
+    stopped: dict[int, Stopped] = field(default_factory=dict)
+    """Seed -> where it was stopped early. Such a row has no rank: the seeds that are left were chosen by their scores,
+    so their mean would flatter it."""
     notes: tuple[str, ...] = ()
     """What a reader must know: seeds that failed or still run, what was left out."""
     rank: int | None = None
@@ -56,16 +73,21 @@ class Row:
         return self.role == "baseline"
 
 
-def make_rows(runs: Iterable[RunRecord], metric: str) -> list[Row]:
-    """One row per configuration, in the order in which they were first started; not ranked yet."""
+def make_rows(runs: Iterable[RunRecord], metric: str, replicates: int = 1) -> list[Row]:
+    """One row per configuration, in the order in which they were first started; not ranked yet.
+
+    `replicates`: how many seeds the sweep wants of each.
+    """
     groups: dict[str, list[RunRecord]] = {}
     for run in runs:
         groups.setdefault(run.tags.get(Tag.CONFIGURATION, run.role), []).append(run)
     reference = _reference([run for group in groups.values() for run in group])
-    return [_make_row(name, group, metric, reference) for name, group in groups.items()]
+    return [_make_row(name, group, metric, reference, replicates) for name, group in groups.items()]
 
 
-def _make_row(configuration: str, runs: Sequence[RunRecord], metric: str, reference: dict[str, Any]) -> Row:
+def _make_row(
+    configuration: str, runs: Sequence[RunRecord], metric: str, reference: dict[str, Any], replicates: int
+) -> Row:
     by_seed = _one_per_seed(runs)
     factors = _factors(runs[0])
     counted: dict[int, RunRecord] = {}
@@ -81,11 +103,13 @@ def _make_row(configuration: str, runs: Sequence[RunRecord], metric: str, refere
         configuration=configuration,
         role=runs[0].role,
         factors=factors,
-        planned=len(by_seed),
+        planned=max(replicates, len(by_seed)),
+        begun=len(by_seed),
         scores=scores,
         run_ids={seed: run.run_id for seed, run in counted.items()},
         estimate=estimate(list(scores.values())) if scores else None,
         metrics=_means(list(counted.values()), leave_out=metric),
+        stopped={seed: found for seed, run in by_seed.items() if (found := _stopped(run, metric))},
         notes=(*_seed_notes(reasons, len(by_seed)), *_origin_notes(counted, runs)),
     )
 
@@ -100,10 +124,10 @@ def _one_per_seed(runs: Sequence[RunRecord]) -> dict[int, RunRecord]:
 
 def _why_not_counted(run: RunRecord, metric: str, reference: dict[str, Any], factors: dict[str, Any]) -> str | None:
     """Why a trial's score is not part of its configuration's mean; None if it is."""
-    stopped, progress = run.tags.get(Tag.STOPPED, ""), float(run.tags.get(Tag.PROGRESS) or 0)
+    progress = float(run.tags.get(Tag.PROGRESS) or 0)
     at = f" at {progress:.0%}" if progress else ""
-    if stopped == "early":
-        return "stopped early" + at
+    if run.early_stop is not None:
+        return f"stopped by {run.early_stop}"
     if run.status == "FAILED":
         error = run.tags.get(Tag.ERROR, "").strip().splitlines()
         return "failed" + (f": {error[-1]}" if error else "")
@@ -114,6 +138,11 @@ def _why_not_counted(run: RunRecord, metric: str, reference: dict[str, Any], fac
     if not isfinite(run.metrics[metric]):
         return f"ended with {metric} {run.metrics[metric]}"
     return _why_not_comparable(_comparable(run), reference, factors)
+
+
+def _stopped(run: RunRecord, metric: str) -> Stopped | None:
+    stop = run.early_stop
+    return None if stop is None else Stopped(str(stop), stop.evaluation / stop.evaluations, run.metrics.get(metric))
 
 
 def _reference(runs: Sequence[RunRecord]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ def connected(site: Site) -> Iterator[None]:
     """
     os.environ.update(_TUNE_ENVIRONMENT)
     logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what ends a trial is shown by the display, once
     try:
         ray.init(
             address=site.ray_address,
@@ -45,16 +46,33 @@ def connected(site: Site) -> Iterator[None]:
 
 
 def require_room(site: Site) -> None:
-    """Raises UsageError if no node could ever hold a worker: Ray would wait for one without end."""
-    wanted = site.trial_resources()
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    if any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes):
+    """Raises UsageError if the nodes could never hold a trial's workers: Ray would wait for room without end."""
+    fits = sum(_fitting(site))
+    if fits >= site.workers:
         return
+    wanted, nodes = site.worker_resources(), _nodes()
+    trial = f"{site.workers} workers of {_shown(wanted)} each" if site.workers > 1 else _shown(wanted)
     largest = {name: max((node.get(name, 0) for node in nodes), default=0) for name in wanted}
+    room = f"the nodes have room for {fits}" if fits else f"the largest node has {_shown(largest)}"
     raise UsageError(
-        f"site {site.name}: a trial wants {_shown(wanted)}, but the largest node has {_shown(largest)}. "
-        "Lower `resources:` in the site file, or give larger nodes"
+        f"site {site.name}: a trial wants {trial}, but {room}. "
+        "Lower `resources:` or `workers:` in the site file, or give more or larger nodes"
     )
+
+
+def side_by_side(site: Site) -> int:
+    """How many trials there is room for: what the site says, else what fits on the nodes that are there now."""
+    return site.concurrency or max(1, sum(_fitting(site)) // site.workers)
+
+
+def _fitting(site: Site) -> list[int]:
+    """How many workers each node could hold."""
+    wanted = site.worker_resources()
+    return [int(min(node.get(name, 0) / amount for name, amount in wanted.items())) for node in _nodes()]
+
+
+def _nodes() -> list[dict[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
 def _shown(resources: dict[str, float]) -> str:

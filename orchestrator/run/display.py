@@ -4,7 +4,7 @@ On a terminal a bar, the running trials and their newest scores; piped, a line f
 """
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,15 +17,19 @@ from rich.text import Text
 from orchestrator.console import console
 from orchestrator.plan.spec import Score
 from orchestrator.run.booking import Booking
+from orchestrator.run.upcoming import Planned, Upcoming
 
 
 class Silent:
     """Shows nothing: for callers from Python. The others say what they show."""
 
     @contextmanager
-    def showing(self, bookings: Collection[Booking]) -> Iterator[None]:
+    def showing(self, upcoming: Upcoming) -> Iterator[None]:
         """Shown for as long as the context lasts."""
         yield
+
+    def note(self, line: str) -> None:
+        """Something that a user must know of how the sweep goes."""
 
     def report(self, booking: Booking, report: dict[str, Any]) -> None:
         """A worker's report."""
@@ -43,14 +47,17 @@ class Lines(Silent):
     def __init__(self, score: Score) -> None:
         self._score = score
         self._trouble: str | None = None
-        self._total = self._done = 0
+        self._upcoming: Upcoming = Planned({})
 
     @contextmanager
-    def showing(self, bookings: Collection[Booking]) -> Iterator[None]:
+    def showing(self, upcoming: Upcoming) -> Iterator[None]:
         """Counts what is there already."""
-        self._total = len(bookings)
-        self._done = sum(booking.finished for booking in bookings)
+        self._upcoming = upcoming
         yield
+
+    def note(self, line: str) -> None:
+        """On a line of its own."""
+        self._say(line)
 
     def report(self, booking: Booking, report: dict[str, Any]) -> None:
         """One line for what is news."""
@@ -58,9 +65,9 @@ class Lines(Silent):
         if state == "started":
             continues = f"continues at {report['resumed']:.0%}" if report["resumed"] else "starts"
             self._print(booking, f"{continues} on {report['node']}")
-        elif state == "finished":
-            self._done += 1
-            self._print(booking, f"finished ({self._done} of {self._total})")
+        elif state in ("finished", "stopped"):
+            how = f"stopped by {booking.stop}" if state == "stopped" else state
+            self._print(booking, f"{how} ({self._done} of {self._upcoming.expected})")
         elif state in ("failed", "interrupted"):
             self._print(booking, _outcome(report))
         elif self._score.metric in (report["latest"] or {}):
@@ -75,6 +82,10 @@ class Lines(Silent):
         if message != self._trouble and message is not None:
             self._say(f"! {message} What is to be recorded waits for it.")
         self._trouble = message
+
+    @property
+    def _done(self) -> int:
+        return sum(booking.there for booking in self._upcoming.bookings.values())
 
     def _print(self, booking: Booking, what: str) -> None:
         self._say(f"  {booking.trial.id}  {booking.trial.configuration}  seed {booking.trial.seed}  {what}")
@@ -97,10 +108,10 @@ class Screen(Lines):
         self._live = Live(console=console(), refresh_per_second=4, transient=True, get_renderable=self._picture)
 
     @contextmanager
-    def showing(self, bookings: Collection[Booking]) -> Iterator[None]:
+    def showing(self, upcoming: Upcoming) -> Iterator[None]:
         """Redraws until the context ends."""
-        with super().showing(bookings):
-            self._fractions = {booking.trial.id: float(booking.finished) for booking in bookings}
+        with super().showing(upcoming):
+            self._fractions = {key: float(booking.there) for key, booking in upcoming.bookings.items()}
             self._at_start = sum(self._fractions.values())
             with self._live:
                 yield
@@ -114,8 +125,8 @@ class Screen(Lines):
             self._note_score(booking, report["latest"] or {})
             return
         self._running.pop(trial.id, None)
-        self._done += state == "finished"
-        self._fractions[trial.id] = 1.0 if state in ("finished", "failed") else self._fractions[trial.id]
+        if state in ("finished", "stopped", "failed"):
+            self._fractions[trial.id] = 1.0
         if state == "failed":
             self._failed += 1
             self._print(booking, _outcome(report))
@@ -129,14 +140,13 @@ class Screen(Lines):
             self._best = (value, f"{booking.trial.configuration}, seed {booking.trial.seed}")
 
     def _picture(self) -> Group:
-        waiting = self._total - self._done - self._failed - len(self._running)
-        counts = (
-            f" {self._done}/{self._total} done  {len(self._running)} running  {waiting} waiting  {self._failed} failed"
-        )
+        ended, total = self._done, self._upcoming.expected
+        waiting = total - ended - self._failed - len(self._running)
+        counts = f" {ended}/{total} done  {len(self._running)} running  {waiting} waiting  {self._failed} failed"
         best = f"      best {_number(self._best[0])} ({self._best[1]})" if self._best else ""
         bar = Table.grid(padding=(0, 1))
         done = sum(self._fractions.values())
-        bar.add_row(ProgressBar(total=max(1, self._total), completed=done, width=28), Text(counts + best))
+        bar.add_row(ProgressBar(total=max(1, total), completed=done, width=28), Text(counts + best))
         rows = Table.grid(padding=(0, 2, 0, 0))
         for booking, known in self._running.values():
             trial = booking.trial
@@ -154,7 +164,7 @@ class Screen(Lines):
         elapsed, gained = time.monotonic() - self._began, done - self._at_start
         if gained < 0.02:
             return ""
-        left = elapsed / gained * (self._total - done)
+        left = elapsed / gained * (self._upcoming.expected - done)
         return f"  {_duration(left)} left"
 
     def _say(self, line: str) -> None:

@@ -4,24 +4,27 @@ Running a plan again is safe at any time: what is finished stays, what was inter
 checkpoint, only the rest starts. `Tuner.restore` is not used: it can't extend a sweep and forgets what it has seen.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from orchestrator.errors import UsageError
-from orchestrator.plan.planner import Plan, plan_sweep
-from orchestrator.plan.report import done
+from orchestrator.plan.planner import Plan, done, plan_sweep
 from orchestrator.plan.site import Site, load_site
 from orchestrator.plan.spec import Sweep, load_sweep
 from orchestrator.plan.vary import Adaptive
-from orchestrator.run.booking import book
+from orchestrator.run.booking import Desk
+from orchestrator.run.cluster import side_by_side
 from orchestrator.run.display import Silent
 from orchestrator.run.lease import Lease
-from orchestrator.run.session import Outcome, Session
+from orchestrator.run.outcome import Outcome
+from orchestrator.run.proposals import Proposals
+from orchestrator.run.session import Session
+from orchestrator.run.upcoming import Planned, Upcoming
 from orchestrator.track import ledger, storage
 from orchestrator.track.paths import SweepPaths
 from orchestrator.track.recorder import Recorder
+from orchestrator.track.warm_start import WarmStart, gather_warm_start
 
 OlderCode = Literal["ask", "keep", "compute"]
 """What becomes of results that other code computed: refuse to go on, count them, or compute them again."""
@@ -55,20 +58,22 @@ def run_plan(
     Raises:
         Unreachable: tracker, storage or cluster can't be used.
         UsageError: another driver runs this sweep, the cluster has no room for a trial, the data can't be seen, or
-            trials were computed by other code and nobody said what to do with them, the name is another sweep's, or
-            the plan asks for what is not there yet: adaptive search, early stopping, several workers per trial.
+            trials were computed by other code and nobody said what to do with them, the name is another sweep's, a
+            sweep of `warm_start` is unknown, or a trial's batch has fewer clips than the site gives it workers.
         InfeasiblePlan: trials lie beyond the sweep's limits.
         KeyboardInterrupt: at the second Ctrl-C; nothing that was saved is lost.
     """
-    _refuse_unsupported(plan)
+    _require_shares(plan)
     if plan.data.problems:
         raise UsageError("\n".join(plan.data.problems.values()))
     display = display or Silent()
     paths = SweepPaths(plan.site.storage, plan.sweep.name)
     storage.check_writable(paths.root)
+    warm = gather_warm_start(plan)
     with Lease(paths) as lease:
         recorder = Recorder(plan.site.tracking, plan.sweep.name, paths.root)
         stock = ledger.take_stock(plan, accept_older_code=older_code == "keep")
+        plan = stock.plan
         if older_code == "ask":
             _refuse_older_code(stock)
         if lineage is None and stock.is_another_sweep and not replace:
@@ -77,11 +82,8 @@ def run_plan(
                 "Give this one another name, or take its place with --yes (its results are kept, off the board)"
             )
         plan.require_feasible(done(stock.entries))
-        bookings = book(plan, stock, recorder, lineage)
-        if lineage is None:  # a final run is not the sweep's plan
-            runs = {booking.trial.id: booking.run_id for booking in bookings}
-            storage.write_text(paths.plan, json.dumps(plan.freeze() | {"final": plan.sweep.final, "runs": runs}))
-        session = Session(plan, recorder, paths, display, bookings, lease)
+        desk = Desk(stock, recorder, paths, lineage)
+        session = Session(plan, recorder, paths, display, _upcoming(desk, warm, display), lease)
         try:
             session.run()
         finally:
@@ -90,16 +92,22 @@ def run_plan(
         return session.outcome
 
 
-def _refuse_unsupported(plan: Plan) -> None:
-    """What a file may ask for and this version does not run is said, not skipped."""
-    sweep, site = plan.sweep, plan.site
-    asked = {
-        f"vary.by: {sweep.vary.by} (adaptive search)": isinstance(sweep.vary, Adaptive),
-        "stop_early": sweep.stop_early is not None,
-        f"workers: {site.workers} of site {site.name} (several workers per trial)": site.workers > 1,
-    }
-    if missing := [name for name, there in asked.items() if there]:
-        raise UsageError(f"sweep run does not do this yet: {', '.join(missing)}. The plan of it stands.")
+def _upcoming(desk: Desk, warm: WarmStart, display: Silent) -> Upcoming:
+    """Where the sweep's trials come from: its list, or a search."""
+    plan = desk.stock.plan
+    if not isinstance(plan.sweep.vary, Adaptive):
+        return Planned(desk.book_all())
+    return Proposals(plan, desk, warm, lambda: side_by_side(plan.site), display.note)
+
+
+def _require_shares(plan: Plan) -> None:
+    """Every worker of a trial has at least one clip of each batch."""
+    smallest = min(plan.trials, key=lambda trial: trial.config.train.batch_size)
+    if smallest.config.train.batch_size < plan.site.workers:
+        raise UsageError(
+            f"site {plan.site.name} gives a trial {plan.site.workers} workers, but train.batch_size of "
+            f"{smallest.configuration} is {smallest.config.train.batch_size}: lower `workers:` in the site file"
+        )
 
 
 def _refuse_older_code(stock: ledger.Stock) -> None:

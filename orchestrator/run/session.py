@@ -3,87 +3,79 @@
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.errors import Unreachable
 from orchestrator.plan.planner import Plan
-from orchestrator.run.booking import Booking
+from orchestrator.run.booking import Booking, evaluations
 from orchestrator.run.cluster import connected, require_room
 from orchestrator.run.display import Silent
+from orchestrator.run.early import EarlyStopping
 from orchestrator.run.interrupt import Interrupt
 from orchestrator.run.lease import Lease
+from orchestrator.run.outcome import Outcome
+from orchestrator.run.upcoming import Ended, NotNow, Upcoming
+from orchestrator.run.worker import Order
 from orchestrator.track import storage
 from orchestrator.track.paths import SweepPaths
 from orchestrator.track.recorder import Recorder
+from orchestrator.track.records import EarlyStop
 
 PROCESS_RETRIES = 3
 """How often Tune starts a trial again whose process died; it goes on from its checkpoint."""
-
-
-@dataclass
-class Outcome:
-    """What came of running a plan: ids of trials."""
-
-    already: list[str] = field(default_factory=list)
-    finished: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    """With the last line of their error."""
-    interrupted: bool = False
-    waiting: list[str] = field(default_factory=list)
-    """Not finished when the sweep was interrupted."""
-
-    @property
-    def complete(self) -> bool:
-        """Whether every trial of the plan has a result."""
-        return not (self.failed or self.interrupted or self.waiting)
 
 
 class Session:
     """One run of the driver: what is asked of Tune, and what becomes of its reports."""
 
     def __init__(
-        self,
-        plan: Plan,
-        recorder: Recorder,
-        paths: SweepPaths,
-        display: Silent,
-        bookings: Sequence[Booking],
-        lease: Lease,
+        self, plan: Plan, recorder: Recorder, paths: SweepPaths, display: Silent, upcoming: Upcoming, lease: Lease
     ) -> None:
         self.plan, self.recorder, self.paths, self.display = plan, recorder, paths, display
-        self._lease = lease
-        self.bookings = {booking.trial.id: booking for booking in bookings}
-        self.todo = [booking for booking in bookings if not booking.finished]
-        self.open = {booking.trial.id for booking in self.todo}
-        self.outcome = Outcome(already=[booking.trial.id for booking in bookings if booking.finished])
+        self.upcoming, self._lease = upcoming, lease
+        self.early = EarlyStopping(plan, upcoming.bookings.values())
+        self.outcome = Outcome()
+        self._first: Booking | NotNow | None = None
+        self._verdicts: dict[str, EarlyStop | None] = {}
         self._looked, self._stop_seen = 0.0, False
+
+    @property
+    def open(self) -> list[str]:
+        """Ids of the trials that have not come to their end."""
+        bookings = self.upcoming.bookings
+        return [key for key, booking in bookings.items() if not (booking.there or key in self.outcome.failed)]
 
     def run(self) -> None:
         """Drives Tune until every trial has ended or the sweep was stopped."""
-        if not self.todo:
-            return
-        with Interrupt(self._on_interrupt), connected(self.plan.site), self.display.showing(self.bookings.values()):
-            require_room(self.plan.site)
-            self._tune()
-        self.outcome.interrupted = self._stop_seen and bool(self.open)
+        self._first = self.upcoming.next()
+        if self._first is not None:
+            with Interrupt(self._on_interrupt), connected(self.plan.site), self.display.showing(self.upcoming):
+                require_room(self.plan.site)
+                self._tune()
+        self.conclude()
+
+    def conclude(self) -> None:
+        """Says in the outcome what came of it."""
+        came_here = {*self.outcome.finished, *self.outcome.stopped}
+        there = [key for key, booking in self.upcoming.bookings.items() if booking.there]
+        self.outcome.already = [key for key in there if key not in came_here]
+        self.outcome.interrupted = self._stop_seen and (bool(self.open) or self.upcoming.more)
         self.outcome.waiting = sorted(self.open)
 
     def _tune(self) -> None:
         from ray import tune
 
         from orchestrator.run.callback import Reports
-        from orchestrator.run.search import PlannedTrials
+        from orchestrator.run.search import NextTrials
         from orchestrator.run.trial import run_trial
 
         with tempfile.TemporaryDirectory(prefix=f"sweep-{self.plan.sweep.name}-") as scratch:
             tuner = tune.Tuner(
-                tune.with_resources(run_trial, self.plan.site.trial_resources()),
+                tune.with_resources(run_trial, tune.PlacementGroupFactory(self._bundles())),
                 tune_config=tune.TuneConfig(
-                    search_alg=PlannedTrials(self._orders(), self.shall_stop),
-                    num_samples=len(self.todo),
+                    search_alg=NextTrials(self.next_order),
+                    num_samples=-1,  # until there is none any more
                     max_concurrent_trials=self.plan.site.concurrency,
                     reuse_actors=True,
                 ),
@@ -97,9 +89,16 @@ class Session:
             )
             tuner.fit()
 
-    def _orders(self) -> Iterator[Any]:
-        for booking in self.todo:
-            yield booking.order(self.plan.site, self.paths)
+    def _bundles(self) -> list[dict[str, float]]:
+        """What Tune reserves for a trial: the same for each of its workers, on one node if it has the room."""
+        return [self.plan.site.worker_resources()] * self.plan.site.workers
+
+    def next_order(self) -> Order | NotNow | None:
+        """What Tune shall start next; None once the sweep shall stop."""
+        if self.shall_stop():
+            return None
+        booking, self._first = self._first or self.upcoming.next(), None
+        return booking.order(self.plan.site, self.paths) if isinstance(booking, Booking) else booking
 
     def shall_stop(self) -> bool:
         """Whether somebody asked the sweep to stop, here or with `sweep stop`; asks storage once a second."""
@@ -110,23 +109,25 @@ class Session:
 
     def _on_interrupt(self) -> None:
         self._stop_seen = True
-        self.display.saving(sum(booking.running for booking in self.bookings.values()))
+        self.display.saving(sum(booking.running for booking in self.upcoming.bookings.values()))
         storage.write_text(self.paths.stop, json.dumps({"by": "interrupt", "time": time.time()}))
 
     def on_report(self, report: dict[str, Any]) -> None:
-        """A worker's report: recorded, shown, and counted if it is a trial's last."""
-        booking = self.bookings[report["trial"]]
+        """A worker's report: recorded, shown, judged if it is an evaluation, and counted if it is a trial's last."""
+        booking = self.upcoming.bookings[report["trial"]]
         state = report["state"]
         if state == "started":
             booking.attempts += 1
+            booking.scores = []  # the whole history comes with this report
             self.recorder.start(booking.run_id, booking.attempts)
         if state in ("started", "running"):
             booking.running = True
             self.recorder.report(booking.run_id, report["history"], report["saved"])
+            self._hear(booking, report)
         else:
             booking.running = False
-        if state == "finished":
-            self._end(booking, "FINISHED")
+        if state in ("finished", "stopped"):
+            self._end(booking, state)
         elif state == "failed":
             self._fail(booking, report["error"])
         elif state == "interrupted":
@@ -136,8 +137,8 @@ class Session:
 
     def on_died(self, trial: str, error: str) -> None:
         """A trial's process died more often than it is started again."""
-        booking = self.bookings[trial]
-        if trial in self.open:
+        booking = self.upcoming.bookings[trial]
+        if self._is_open(booking):
             self._fail(booking, error)
             self.display.report(booking, {"state": "failed", "error": error})
 
@@ -146,27 +147,50 @@ class Session:
         self.recorder.flush_if_due()
         self.display.trouble(self.recorder.trouble)
 
-    def _end(self, booking: Booking, status: str, **reason: str) -> None:
+    def _hear(self, booking: Booking, report: dict[str, Any]) -> None:
+        """Takes in what was evaluated; the trial waits for this, so it may find here that it shall stop."""
+        if found := evaluations(report["history"], self.plan.sweep.scores):
+            booking.scores += found
+            self._verdicts[booking.trial.id] = self.early.judge(booking, report["fraction"])
+
+    def _end(self, booking: Booking, how: Ended) -> None:
+        """A trial's end is passed on once; a process that died after its last report comes to its end again."""
+        trial, is_news = booking.trial.id, self._is_open(booking)
         booking.running = False
-        if booking.trial.id not in self.open:  # its process died after its last report and did it again
-            return
-        self.open.discard(booking.trial.id)
-        self.recorder.end(booking.run_id, status, **reason)
-        if status == "FINISHED":
-            self.outcome.finished.append(booking.trial.id)
+        if how == "finished":
+            booking.finished = True
+            self.recorder.end(booking.run_id, "FINISHED")
+        elif how == "stopped":
+            booking.stop = self._verdicts.get(trial)
+            self.recorder.end(booking.run_id, "KILLED", stopped=str(booking.stop))
+        if is_news and how == "finished":
+            self.outcome.finished.append(trial)
+            self.outcome.stopped.pop(trial, None)  # a leader that was stopped early and went on
+        elif is_news and how == "stopped":
+            self.outcome.stopped[trial] = str(booking.stop)
+        if is_news:
+            self.upcoming.ended(booking, how)
 
     def _fail(self, booking: Booking, error: str) -> None:
+        if not self._is_open(booking):
+            return
         last = error.strip().splitlines()[-1] if error.strip() else "no message"
+        self._end(booking, "failed")
         self.outcome.failed[booking.trial.id] = last
-        self._end(booking, "FAILED", stopped="failed", error=last)
+        self.recorder.end(booking.run_id, "FAILED", stopped="failed", error=last)
         with suppress(Unreachable):  # the last line is on the run; storage that is away must not end the sweep
             storage.write_text(booking.paths.error, error)
 
+    def _is_open(self, booking: Booking) -> bool:
+        return not booking.there and booking.trial.id not in self.outcome.failed
+
     def leave_true_states(self, parent: bool) -> None:
         """Leaves trials that a second Ctrl-C cut, and with `parent` the sweep's own run, in their true state."""
-        for booking in self.bookings.values():
+        bookings = self.upcoming.bookings.values()
+        for booking in bookings:
             if booking.running:
                 self.recorder.end(booking.run_id, "KILLED", stopped="interrupted")
         if parent:
-            status = "KILLED" if self.open else "FAILED" if self.outcome.failed else "FINISHED"
-            self.recorder.end(next(iter(self.bookings.values())).parent, status)
+            left = self.open or self.upcoming.more
+            status = "KILLED" if left else "FAILED" if self.outcome.failed else "FINISHED"
+            self.recorder.end(next(iter(bookings)).parent, status)

@@ -11,8 +11,8 @@ from orchestrator.errors import UsageError
 from orchestrator.plan.site import Site
 from orchestrator.run.lease import holder
 from orchestrator.track import storage
-from orchestrator.track.ledger import SUPERSEDED, original
-from orchestrator.track.names import Tag
+from orchestrator.track.ledger import original
+from orchestrator.track.names import SUPERSEDED, Tag
 from orchestrator.track.paths import SweepPaths, TrialPaths
 from orchestrator.track.reader import list_sweeps, read_runs
 from orchestrator.track.records import RunRecord, SweepSummary
@@ -24,6 +24,7 @@ _STATES = {
     "FAILED": "failed",
     "KILLED": "interrupted",
 }
+_FINAL = {"final": "(final)"}
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class TrialStatus:
     seed: int | None
     role: str
     state: str
+    """waiting, running, finished, failed, interrupted, or stopped (early)."""
+    stopped: str
+    """Where `stop_early` ended it."""
     progress: float
     attempts: int
     score: float | None
@@ -93,7 +97,7 @@ def print_status(status: SweepStatus, site_option: str = "") -> None:
             trial.trial,
             trial.configuration,
             str(trial.seed),
-            trial.state if trial.role != "final" else f"{trial.state} (final)",
+            " ".join(filter(None, (trial.state, trial.stopped and f"by {trial.stopped}", _FINAL.get(trial.role)))),
             f"{trial.progress:.0%}",
             ""
             if trial.score is None
@@ -158,12 +162,14 @@ def _runs_of_trial(tracking: str, sweeps: list[str], prefix: str) -> dict[str, R
 
 
 def _trial(run: RunRecord, metric: str, died: bool) -> TrialStatus:
+    stop = run.early_stop
     return TrialStatus(
         trial=run.tags.get(Tag.TRIAL, ""),
         configuration=run.tags.get(Tag.CONFIGURATION, ""),
         seed=run.seed,
         role=run.role,
-        state="interrupted" if died else _STATES.get(run.status, run.status.lower()),
+        state="interrupted" if died else "stopped" if stop else _STATES.get(run.status, run.status.lower()),
+        stopped=str(stop or ""),
         progress=float(run.tags.get(Tag.PROGRESS) or 0),
         attempts=int(run.tags.get(Tag.ATTEMPTS) or 0),
         score=run.metrics.get(metric),
@@ -183,11 +189,12 @@ def _bury(site: Site, sweep: str, dead: list[RunRecord]) -> None:
 
 
 def _print_sweeps(sweeps: list[SweepSummary]) -> None:
-    columns = [Column("sweep"), Column("finished", True), Column("running", True), Column("failed", True)]
+    columns = [Column("sweep"), Column("finished", True), Column("stopped", True), Column("running", True)]
     rows = [
         (
             each.sweep,
             f"{each.finished} of {each.trials}",
+            str(each.stopped),
             str(each.running),
             str(each.failed),
             _when(each),
@@ -195,7 +202,7 @@ def _print_sweeps(sweeps: list[SweepSummary]) -> None:
         )
         for each in sweeps
     ]
-    print_table([*columns, Column("changed"), Column("question")], rows)
+    print_table([*columns, Column("failed", True), Column("changed"), Column("question")], rows)
 
 
 def _when(sweep: SweepSummary) -> str:

@@ -3,8 +3,9 @@
     rule = Stopping(sweep.stop_early, evaluations=10, maximize=True)
     rule.hear("3fa9c1d2", 2, 0.31)         # True: stop it
 
-Scores are kept by trial and evaluation, so that after a restart the rungs are rebuilt by telling them again: a score
-that is heard twice changes nothing. A trial that has stopped stays stopped.
+Scores are kept by trial and evaluation, so that after a restart the rungs are rebuilt from what is recorded
+(`remember`): a score that is heard twice changes nothing. Only a trial's newest score is judged, since it has gone on
+from the others. A trial that has stopped stays stopped.
 """
 
 import math
@@ -29,11 +30,16 @@ class Stopping:
 
     def hear(self, trial: str, evaluation: int, score: float) -> bool:
         """Takes in a score (evaluations count from 1); whether the trial shall stop now."""
-        known = self._scores.setdefault(trial, {})
-        known.setdefault(evaluation, self._sign * score if math.isfinite(score) else -math.inf)
-        if evaluation < self.evaluations and self._is_behind(trial, evaluation):
+        self.remember(trial, evaluation, score)
+        newest = evaluation == max(self._scores[trial])
+        if newest and evaluation < self.evaluations and self._is_behind(trial, evaluation):
             self._stopped.add(trial)
         return trial in self._stopped
+
+    def remember(self, trial: str, evaluation: int, score: float) -> None:
+        """Takes in a score without a verdict: of a trial that others are compared with, or from before a restart."""
+        known = self._scores.setdefault(trial, {})
+        known.setdefault(evaluation, self._sign * score if math.isfinite(score) else -math.inf)
 
     def rungs(self, trial: str) -> list[int]:
         """The evaluations at which a trial is compared: grace, grace x reduction, ... before the last one."""

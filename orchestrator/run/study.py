@@ -12,23 +12,23 @@ that failed, or ended with NaN, has failed; several scores work.
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.plan.combine import NoMatch
 from orchestrator.plan.identity import canonical
 from orchestrator.plan.limits import oversized
-from orchestrator.plan.planner import name_point
+from orchestrator.plan.planner import Proposal, name_point
 from orchestrator.plan.space import Space, type_of
 from orchestrator.plan.spec import Sweep
 from orchestrator.plan.vary import Adaptive, Range
+from perceiver.config import RunConfig
 from perceiver.errors import ConfigError
 
 Ended = Literal["finished", "stopped", "failed"]
@@ -39,14 +39,6 @@ _TRIES = 200
 """Proposals that can't run, are too large or were made before, after which the space counts as used up."""
 _GENERATION = "NSGAIISampler:generation"
 """Where NSGA-II looks for a trial's generation."""
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """A point to try: its number in the search, and the changes to the baseline."""
-
-    number: int
-    changes: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -62,11 +54,13 @@ class _Record:
 class Study:
     """One adaptive search."""
 
-    def __init__(self, sweep: Sweep) -> None:
+    def __init__(self, sweep: Sweep, fits: Callable[[RunConfig], bool] = lambda config: True) -> None:
+        """`fits`: whether a config can be run here, beyond the sweep's own limits on models."""
         if not isinstance(sweep.vary, Adaptive):
             raise OrchestratorError(f"sweep {sweep.name} is {sweep.vary.by}: there is nothing to search")
         self.sweep, self.vary = sweep, sweep.vary
         self.space = Space(sweep.baseline, sweep.vary.factors, sweep.vary.where)
+        self._fits = fits
         self._known: list[_Record] = []
         self._proposed: list[_Record] = []
         self._tried = {canonical(name_point(sweep, {})[2])}
@@ -74,10 +68,12 @@ class Study:
 
     def ask(self) -> Proposal | None:
         """The next point; None when no new one is found."""
+        refused: list[_Record] = []
         for attempt in range(_TRIES):
-            changes = self._draw(attempt)
+            changes = self._draw(attempt, refused)
             if (name := self._acceptable(changes)) is not None:
                 return self._note(changes, name)
+            refused.append(_Record(changes))
         return None
 
     def tell(self, number: int, history: History, ended: Ended) -> None:
@@ -99,13 +95,14 @@ class Study:
         return self._note(dict(changes), canonical(name_point(self.sweep, changes)[2]))
 
     def learn(self, changes: Mapping[str, Any], values: Sequence[float]) -> bool:
-        """Takes in a result that this search did not propose, such as the baseline's; whether it lies in the space."""
-        chosen = {key: self.space.value(key, changes) for key in self.space.factors}
-        active = {key: level for key, level in chosen.items() if self.space.is_active(key, chosen)}
-        inside = all(_holds(self.space.factors[key], level) for key, level in active.items())
-        if not inside or set(changes) - set(active) or not all(map(math.isfinite, values)):
+        """Takes in a result that this search did not propose, such as the baseline's.
+
+        Whether it did: it has to lie in the space, and a point's first result counts.
+        """
+        point = self.space.point(changes)
+        if point is None or not all(map(math.isfinite, values)) or any(point == known.changes for known in self._known):
             return False
-        self._known.append(_Record(active, TrialState.COMPLETE, list(values)))
+        self._known.append(_Record(point, TrialState.COMPLETE, list(values)))
         return True
 
     def _note(self, changes: dict[str, Any], name: str) -> Proposal:
@@ -120,17 +117,24 @@ class Study:
         except (ConfigError, NoMatch):
             return None
         name = canonical(config)
-        return None if name in self._tried or oversized(config.model, self.sweep.limits) else name
+        if name in self._tried or oversized(config.model, self.sweep.limits) or not self._fits(config):
+            return None
+        return name
 
-    def _draw(self, attempt: int) -> dict[str, Any]:
-        """What the sampler proposes after all that is on record."""
+    def _draw(self, attempt: int, refused: Sequence[_Record]) -> dict[str, Any]:
+        """What the sampler proposes after all that is on record.
+
+        What was refused just now is shown as running, from which TPE keeps away: it would insist on a level that it
+        has never seen. From half of the tries on, points are drawn at random.
+        """
         number = len(self._proposed)
         seed = ((self.vary.seed * 1_000_003 + number) * 1_009 + attempt) % 2**32
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
+            warnings.simplefilter("ignore")  # GP and group are experimental; a step need not lead to `high` exactly
             directions = [score.goal for score in self.sweep.scores]
-            study = optuna.create_study(directions=directions, sampler=_sampler(self.vary, seed))
-            study.add_trials(list(self._frozen()))
+            sampler = _sampler(self.vary, seed) if attempt < _TRIES // 2 else optuna.samplers.RandomSampler(seed)
+            study = optuna.create_study(directions=directions, sampler=sampler)
+            study.add_trials(list(self._frozen(refused)))
             trial = study.ask()
             chosen: dict[str, Any] = {}
             for key in self.space.ordered():
@@ -139,7 +143,7 @@ class Study:
         return chosen
 
     def _suggest(self, trial: optuna.Trial, key: str) -> Any:
-        """A level. Those of a list are drawn by their place in it; numbers have 4 significant digits, as everywhere."""
+        """A level. Those of a list are drawn by their place in it; numbers without a step have 4 significant digits."""
         factor, distribution = self.space.factors[key], self._distribution(key)
         if isinstance(distribution, IntDistribution):
             return trial.suggest_int(
@@ -148,15 +152,17 @@ class Study:
         if isinstance(distribution, FloatDistribution):
             low, high = distribution.low, distribution.high
             level = trial.suggest_float(key, low, high, step=distribution.step, log=distribution.log)
-            return min(max(float(f"{level:.4g}"), low), high)
+            return min(max(float(f"{level:.{12 if distribution.step else 4}g}"), low), high)
         assert not isinstance(factor, Range)
         return factor[trial.suggest_categorical(key, range(len(factor)))]
 
-    def _frozen(self) -> Iterator[FrozenTrial]:
+    def _frozen(self, refused: Sequence[_Record]) -> Iterator[FrozenTrial]:
         """The records as Optuna has them."""
-        generation_size = max(2, self.vary.startup)
-        for index, record in enumerate([*self._known, *self._proposed]):
-            generation = max(0, index - len(self._known)) // generation_size
+        size, completed = max(2, self.vary.startup), 0
+        for index, record in enumerate([*self._known, *self._proposed, *refused]):
+            generation = completed // size  # of results, as Optuna counts: one without two parents ends in an error
+            if index >= len(self._known):
+                completed += record.state == TrialState.COMPLETE
             yield create_trial(
                 state=record.state,
                 params={key: self._place(key, level) for key, level in record.changes.items()},
@@ -188,21 +194,11 @@ def _told(changes: dict[str, Any], history: History, ended: Ended, scores: int) 
     if ended == "failed" or len(last) != scores or not all(map(math.isfinite, last)):
         return record
     values = [float(value) for value in last]
-    if scores > 1:
-        return replace(record, state=TrialState.COMPLETE, values=values)
     state = TrialState.PRUNED if ended == "stopped" else TrialState.COMPLETE
+    if scores > 1:  # intermediate values are for one score, and a part of a trial would look cheap beside whole ones
+        return replace(record, state=state, values=None if ended == "stopped" else values)
     intermediate = {step: float(row[0]) for step, row in rows if math.isfinite(row[0])}
     return replace(record, state=state, values=values, intermediate=intermediate)
-
-
-def _holds(factor: Sequence[Any] | Range, level: Any) -> bool:
-    """Whether a factor has the level."""
-    if not isinstance(factor, Range):
-        return level in factor
-    if not isinstance(level, int | float) or not factor.low <= level <= factor.high:
-        return False
-    steps = (level - factor.low) / factor.step if factor.step else 0.0
-    return abs(steps - round(steps)) < 1e-6
 
 
 def _sampler(vary: Adaptive, seed: int) -> optuna.samplers.BaseSampler:

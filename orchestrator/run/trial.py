@@ -8,15 +8,18 @@ from typing import Any
 
 from ray import tune
 
-from orchestrator.run.worker import Order, Report, work
+from orchestrator.run.group import WorkerLost, work_together
+from orchestrator.run.worker import Order, Report
 
 
 def run_trial(parameters: dict[str, Any]) -> None:
-    """Works an order and passes its reports on."""
+    """Works an order and passes its reports on; `tune.report` returns once the driver has heard the report."""
     order = Order(**parameters["order"])
     try:
-        for report in work(order):
+        for report in work_together(order):
             tune.report({"report": report.to_json()})
+    except WorkerLost:
+        raise  # as if this process had died: Tune starts the trial again
     except Exception:
         failed = Report(trial=order.trial, state="failed", error=traceback.format_exc())
         tune.report({"report": failed.to_json()})

@@ -1,7 +1,8 @@
 """Does a trial's work. Runs on: every GPU (or share of a CPU) of a trial; the only place that knows the perceiver.
 
 A worker never talks to MLflow. It trains, saves checkpoints and artifacts to storage, and yields reports; the history
-of metrics leaves it only together with the checkpoint that holds it, so nothing recorded can be computed twice.
+of metrics leaves it only together with the checkpoint that holds it, so nothing recorded can be computed twice. Of
+several workers that share a trial the first one decides, saves and is heard; the others do the same steps.
 """
 
 import csv
@@ -25,6 +26,9 @@ from perceiver.config import parse
 from perceiver.data.audioset import DataSource
 from perceiver.data.batch import BadClip
 from perceiver.errors import CheckpointError
+from perceiver.ranks import Ranks
+from perceiver.speed import Mark as Mark
+from perceiver.speed import measure as measure_speed
 from perceiver.state import verify
 from perceiver.train import Progress, train
 
@@ -46,7 +50,9 @@ class Order:
     """URL of a file that is there while the sweep shall stop."""
     cpus: int = 1
     gpus: float = 0.0
-    """What the trial holds of a GPU; without, it trains on the CPU even where there is one."""
+    """What each worker holds of a GPU; without, it trains on the CPU even where there is one."""
+    workers: int = 1
+    """Processes that share the trial's batches."""
     data_workers: int = 0
     checkpoint_seconds: float = 600.0
 
@@ -57,7 +63,7 @@ class Report:
 
     trial: str
     state: str
-    """started (once per attempt), running, finished, interrupted or failed."""
+    """started (once per attempt), running, finished, stopped (early), interrupted or failed."""
     clips: int = 0
     fraction: float = 0.0
     saved: float = 0.0
@@ -84,6 +90,18 @@ def work(order: Order) -> Iterator[Report]:
         yield from _Trial(order, Path(scratch)).run()
 
 
+def measure(order: Order, seconds: float) -> Iterator[Mark]:
+    """Measures a trial's config for so many seconds, as it would train here; saves nothing."""
+    torch.set_num_threads(max(1, order.cpus))
+    yield from measure_speed(
+        parse(order.config),
+        DataSource(**order.data),
+        device=torch.device("cuda" if order.gpus else "cpu"),
+        seconds=seconds,
+        data_workers=order.data_workers,
+    )
+
+
 class _Trial:
     """One attempt at a trial: what it has saved, and what it tells."""
 
@@ -92,6 +110,7 @@ class _Trial:
         self.scratch = scratch
         self.paths = TrialPaths(order.root)
         self.config = parse(order.config)
+        self.ranks = Ranks.here()
         self.node = socket.gethostname()
         self.saved = self.resumed = 0.0
         self.told = 0
@@ -100,10 +119,15 @@ class _Trial:
 
     def run(self) -> Iterator[Report]:
         """The attempt, as reports."""
+        if self.ranks.is_first:
+            storage.remove(self.paths.stop)  # the verdict on an earlier attempt; the driver judges this one anew
         resume, history = self._newest_checkpoint()
         self.told = len(history)
         self._log(f"started on {self.node}" + (f", goes on at {self.resumed:.1%}" if self.resumed else ""))
         yield self._report("started", history=tuple(history))
+        if history and self._stops_early():
+            yield self._report("stopped")
+            return
         if self._shall_stop():
             yield self._report("interrupted")
             return
@@ -113,15 +137,18 @@ class _Trial:
             resume,
             data=data,
             device="cuda" if self.order.gpus else "cpu",
-            gpus=self.order.gpus,
+            gpus=self.order.gpus * self.order.workers,
             data_workers=self.order.data_workers,
         )
         for progress in running:
             stop = self._shall_stop()
             news: tuple[dict[str, Any], ...] = ()
-            if progress.fraction >= 1 or progress.evaluation or stop or self._save_is_due():
+            if self.ranks.is_first and (progress.fraction >= 1 or progress.evaluation or stop or self._save_is_due()):
                 news = self._save(progress)
             yield self._report("running", progress, news)
+            if progress.evaluation and progress.fraction < 1 and self._stops_early():
+                yield self._report("stopped", progress)
+                return
             if stop and progress.fraction < 1:
                 yield self._report("interrupted", progress)
                 return
@@ -129,11 +156,9 @@ class _Trial:
 
     def _newest_checkpoint(self) -> tuple[Path | None, list[dict[str, Any]]]:
         """The newest undamaged checkpoint, copied here, and its history; one that is damaged gives way to an older."""
-        for url in checkpoints.complete(self.paths.checkpoints):
+        for url in self.ranks.first(list(checkpoints.complete(self.paths.checkpoints))):
             folder = checkpoints.download(url, self.scratch / "resume")
-            try:
-                verify(folder)
-            except CheckpointError:
+            if not all(self.ranks.gather(_is_whole(folder))):
                 continue
             progress = json.loads((folder / "progress.json").read_text())
             self.saved = self.resumed = progress["step"] / progress["total"]
@@ -141,7 +166,18 @@ class _Trial:
         return None, []
 
     def _shall_stop(self) -> bool:
-        return storage.is_asked(self.order.stop)
+        return self._is_asked(self.order.stop)
+
+    def _stops_early(self) -> bool:
+        """Whether the driver, which has just heard the newest evaluation, has ended the trial at it."""
+        if not self._is_asked(self.paths.stop):
+            return False
+        self._log(f"stopped by {storage.read_text(self.paths.stop)}")
+        return True
+
+    def _is_asked(self, url: str) -> bool:
+        """Whether the file is there for the first worker: all must do the same."""
+        return self.ranks.first(self.ranks.is_first and storage.is_asked(url))
 
     def _save_is_due(self) -> bool:
         return time.monotonic() - self.last_save > self.order.checkpoint_seconds
@@ -162,6 +198,8 @@ class _Trial:
 
     def _log(self, line: str) -> None:
         """Adds a line to the trial's log, which all its attempts share."""
+        if not self.ranks.is_first:
+            return
         self.lines.append(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {line}\n")
         storage.write_text(self.paths.log, "".join(self.lines))
 
@@ -197,3 +235,11 @@ class _Trial:
             bad_clips=len(progress.bad_clips) if progress else 0,
             node=self.node,
         )
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        verify(folder)
+    except CheckpointError:
+        return False
+    return True

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Protocol
 
 from orchestrator.track.names import Tag
-from orchestrator.track.records import RunRecord, SweepRuns, SweepSummary, gather, summarise
+from orchestrator.track.records import HistoryRow, RunRecord, SweepRuns, SweepSummary, gather, summarise
 
 _CHUNK = 500
 """Run ids in one statement; sqlite's oldest limit is 999 parameters."""
@@ -60,15 +60,29 @@ class Database:
             found |= {run.run_id: run for run in runs}
         return [found[run_id] for run_id in run_ids if run_id in found]
 
+    def history(self, run_ids: Sequence[str], metrics: Collection[str]) -> list[HistoryRow]:
+        """Every value of these metrics."""
+        rows: list[HistoryRow] = []
+        for start in range(0, len(run_ids), _CHUNK):
+            chunk = run_ids[start : start + _CHUNK]
+            statement = (
+                "SELECT run_uuid, key, step, timestamp, value, is_nan FROM metrics "
+                f"WHERE run_uuid IN ({', '.join('?' * len(chunk))}) AND key IN ({', '.join('?' * len(metrics))})"
+            )
+            found = self.rows(statement, (*chunk, *metrics))
+            rows += [HistoryRow(run, key, step, time, number(value, nan)) for run, key, step, time, value, nan in found]
+        return rows
+
     def summaries(self) -> list[SweepSummary]:
         """One line per sweep; experiments without runs of ours are left out."""
         statement = (
             "SELECT e.name, r.run_uuid, r.status, r.start_time, r.end_time, t.key, t.value FROM experiments e "
             "JOIN runs r ON r.experiment_id = e.experiment_id JOIN tags t ON t.run_uuid = r.run_uuid "
-            "WHERE e.lifecycle_stage = 'active' AND r.lifecycle_stage = 'active' AND t.key IN (?, ?)"
+            "WHERE e.lifecycle_stage = 'active' AND r.lifecycle_stage = 'active' AND t.key IN (?, ?, ?)"
         )
         sweeps: dict[str, dict[str, RunRecord]] = {}
-        for name, run_id, status, start, end, key, value in self.rows(statement, (str(Tag.ROLE), str(Tag.QUESTION))):
+        tags = (str(Tag.ROLE), str(Tag.QUESTION), str(Tag.STOPPED))
+        for name, run_id, status, start, end, key, value in self.rows(statement, tags):
             run = sweeps.setdefault(name, {}).setdefault(run_id, RunRecord(run_id, status, start, end, ""))
             run.tags[key] = value
         return [summarise(gather(name, self.tracking_uri, "", runs.values())) for name, runs in sweeps.items()]

@@ -1,22 +1,24 @@
 """What is already there for a plan: which trials are finished, here or in another sweep, and which were begun.
 
-Reads MLflow only, through the reader that needs no mlflow, so that `sweep plan` stays quick.
+Reads MLflow through the reader that needs no mlflow, so that `sweep plan` stays quick; and the last plan from storage.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.errors import UsageError
-from orchestrator.plan.planner import Plan, Trial
-from orchestrator.track.names import Tag
+from orchestrator.plan.planner import Plan, PlanDiff, Trial, extend_plan
+from orchestrator.plan.vary import Adaptive
+from orchestrator.track import storage
+from orchestrator.track.names import SUPERSEDED, Tag
+from orchestrator.track.paths import SweepPaths
+from orchestrator.track.proposals import recorded_proposals
 from orchestrator.track.reader import NoDatabase, find_identities, read_by_id, read_runs
 from orchestrator.track.records import RunRecord
 
 OLDER_CODE = "made by older code"
-SUPERSEDED = "superseded"
-"""Role of a run whose place another one took: the trial left the plan, or its data or code changed."""
 
 
 class State(StrEnum):
@@ -28,6 +30,8 @@ class State(StrEnum):
     """A run is there that has not come to its end: it waits, runs, failed or was interrupted."""
     FINISHED = "finished"
     """Its result is in this sweep."""
+    STOPPED = "stopped"
+    """`stop_early` ended it in this sweep: a result, at less than the whole budget."""
     REUSABLE = "reusable"
     """Its result is in another sweep."""
 
@@ -55,6 +59,8 @@ class Entry:
         if self.state == State.REUSABLE:
             return f"finished in {self.sweep}"
         older = f", {OLDER_CODE}" if self.older_code else ""
+        if self.state == State.STOPPED and self.run is not None:
+            return f"stopped by {self.run.early_stop}{older}"
         if self.state == State.UNFINISHED:
             return f"at {self.progress:.0%}{older}" if self.progress else "new"
         return f"near miss: {self.near_miss}" if self.near_miss else f"{self.state}{older}"
@@ -64,10 +70,18 @@ class Entry:
 class Stock:
     """What is there for a plan."""
 
+    plan: Plan
+    """The plan, with what the search of an adaptive sweep has proposed so far."""
     entries: Mapping[str, Entry]
     """Trial id -> what is there for it."""
     runs: tuple[RunRecord, ...]
     """Every trial's run of this sweep, in the plan or not; final runs are not among them."""
+    accept_older_code: bool = False
+
+    def look_up(self, trial: Trial) -> Entry:
+        """What is there for a trial that has joined the plan since."""
+        results = _results(self.plan, [trial])
+        return _entry(trial, self.plan, self.runs, results, self.accept_older_code)
 
     @property
     def by_older_code(self) -> list[Entry]:
@@ -87,9 +101,25 @@ def take_stock(plan: Plan, accept_older_code: bool = False) -> Stock:
     Raises:
         Unreachable: the tracker does not answer. A tracker that is not there yet holds nothing.
     """
-    here, elsewhere = _runs_of(plan), _results(plan)
+    here = _runs_of(plan)
+    plan = extend_plan(plan, recorded_proposals(plan, here))
+    elsewhere = _results(plan, plan.trials)
     entries = {trial.id: _entry(trial, plan, here, elsewhere, accept_older_code) for trial in plan.trials}
-    return Stock(entries, tuple(run for run in here if not is_final(run)))
+    return Stock(plan, entries, tuple(run for run in here if not is_final(run)), accept_older_code)
+
+
+def changes_since_last_run(plan: Plan) -> PlanDiff | None:
+    """What differs from the plan that lies beside the sweep's results; None if nothing does, or it was never run.
+
+    An adaptive sweep's plan holds what was proposed, which no file says, so there is nothing to compare.
+
+    Raises:
+        Unreachable: storage does not answer.
+    """
+    if isinstance(plan.sweep.vary, Adaptive):
+        return None
+    frozen = storage.read_json(SweepPaths(plan.site.storage, plan.sweep.name).plan)
+    return (plan.diff(frozen) or None) if frozen else None
 
 
 def is_final(run: RunRecord) -> bool:
@@ -113,10 +143,10 @@ def _runs_of(plan: Plan) -> tuple[RunRecord, ...]:
         return ()
 
 
-def _results(plan: Plan) -> list[RunRecord]:
-    """Finished runs of any sweep with the identity of a planned trial."""
+def _results(plan: Plan, trials: Iterable[Trial]) -> list[RunRecord]:
+    """Finished runs of any sweep with the identity of one of these trials."""
     try:
-        found = find_identities(plan.site.tracking, [trial.identity for trial in plan.trials if trial.identity])
+        found = find_identities(plan.site.tracking, [trial.identity for trial in trials if trial.identity])
     except NoDatabase:
         return []
     return [run for run in found if run.status == "FINISHED" and Tag.REUSED_FROM not in run.tags]
@@ -131,7 +161,7 @@ def _entry(
     accepted = [run for run in runs if run.tags.get(Tag.OLDER_CODE) == plan.code_digest]
     if same or accepted:
         best = max(same or accepted, key=_worth)
-        return Entry(_state(best), best, older_code=not same)
+        return Entry(_state(best, trial, plan), best, older_code=not same)
     for run in results:
         if run.tags.get(Tag.IDENTITY) == trial.identity:
             return Entry(State.REUSABLE, run, sweep=run.tags[Tag.NAME])
@@ -141,12 +171,18 @@ def _entry(
     best = max(begun, key=_worth)
     differs = _difference(best, trial)
     if differs == OLDER_CODE and accept_older_code:
-        return Entry(_state(best), best, older_code=True)
+        return Entry(_state(best, trial, plan), best, older_code=True)
     return Entry(State.NEW, near_miss=differs)
 
 
-def _state(run: RunRecord) -> State:
-    return State.FINISHED if run.status == "FINISHED" else State.UNFINISHED
+def _state(run: RunRecord, trial: Trial, plan: Plan) -> State:
+    """A trial that was stopped early goes on if today's file would not have stopped it there."""
+    if run.status == "FINISHED":
+        return State.FINISHED
+    stop, rule = run.early_stop, plan.sweep.stop_early
+    if stop is None or rule is None or not plan.may_stop(trial):
+        return State.UNFINISHED
+    return State.STOPPED if stop.rule == rule.rule and stop.evaluation >= rule.grace else State.UNFINISHED
 
 
 def _worth(run: RunRecord) -> tuple[bool, float]:

@@ -30,7 +30,7 @@ class Tag(StrEnum):
     PROGRESS = "sweep.progress"
     """Share of the trial that is done and saved, 0..1."""
     STOPPED = "sweep.stopped"
-    """Why the trial ended before its end: interrupted, failed, early."""
+    """Why the trial ended before its end: interrupted, failed, or a rule's name and where, see `records.EarlyStop`."""
     ERROR = "sweep.error"
     """Last line of the error that ended the trial."""
     COMPARABLE = "sweep.comparable"
@@ -39,6 +39,10 @@ class Tag(StrEnum):
     """Commit and dirty flag of the code."""
     CODE_DIGEST = "sweep.code_digest"
     """Hash of the code that computes."""
+    PROPOSAL = "sweep.proposal"
+    """In an adaptive sweep: JSON of the proposal that the trial belongs to, `{"number": ..., "changes": {...}}`."""
+    REPLICATES = "sweep.replicates"
+    """On the parent run: how many seeds a configuration has to have before it is ranked."""
     QUESTION = "sweep.question"
     """On the parent run: the sweep's question."""
     SCORE = "sweep.score"
@@ -52,6 +56,12 @@ class Tag(StrEnum):
     PARENT = "mlflow.parentRunId"
     """MLflow's own tag that nests runs."""
 
+
+SUPERSEDED = "superseded"
+"""Role of a run whose place another one took: the trial left the plan, or its data or code changed."""
+
+EVALUATED = "eval/loss"
+"""The metric that every evaluation reports: a report with it is an evaluation."""
 
 METRIC_VERSION = "1"
 """Raised when the meaning of a metric changes; runs of different versions are not comparable."""

@@ -6,6 +6,7 @@
 <storage>/<sweep>/<run id>/artifacts/             one trial: its MLflow run's artifact root
     checkpoints/<clips>/                          see perceiver/state.py
     evaluation/, attention/, log.txt, error.txt
+    stop                                          there while this trial shall stop early
 """
 
 from dataclasses import dataclass
@@ -53,6 +54,11 @@ class TrialPaths:
     def checkpoint(self, clips: int) -> str:
         """The checkpoint after so many training clips; padded, so that names sort as numbers do."""
         return f"{self.checkpoints}/{clips:012d}"
+
+    @property
+    def stop(self) -> str:
+        """There while this trial shall stop early; says why."""
+        return f"{self.root.rstrip('/')}/stop"
 
     @property
     def log(self) -> str:

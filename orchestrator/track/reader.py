@@ -12,6 +12,7 @@ recorded yet.
 import difflib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from orchestrator.errors import Unreachable, UsageError
 from orchestrator.track.connection import is_database, open_database, without_password
@@ -27,6 +28,7 @@ __all__ = [
     "find_identities",
     "list_sweeps",
     "read_by_id",
+    "read_history",
     "read_runs",
 ]
 
@@ -70,6 +72,22 @@ def read_by_id(tracking_uri: str, run_ids: Sequence[str]) -> list[RunRecord]:
     """These runs in this order, as far as they exist and were not deleted."""
     with _open(tracking_uri) as store:
         return store.with_ids(run_ids)
+
+
+def read_history(
+    tracking_uri: str, run_ids: Sequence[str], metrics: Collection[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Run id -> its reports of these metrics in the order of their steps, in the form in which workers send them.
+
+    A step that was reported twice has its newest values.
+    """
+    reports: dict[str, dict[int, dict[str, Any]]] = {run_id: {} for run_id in run_ids}
+    with _open(tracking_uri) as store:
+        rows = store.history(run_ids, metrics) if run_ids else []
+    for row in sorted(rows, key=lambda row: (row.step, row.time)):
+        report = reports[row.run_id].setdefault(row.step, {"time": row.time, "clips": row.step, "metrics": {}})
+        report["metrics"][row.metric] = row.value
+    return {run_id: list(found.values()) for run_id, found in reports.items()}
 
 
 @contextmanager

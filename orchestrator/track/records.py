@@ -1,11 +1,29 @@
 """What is read back from MLflow: runs, a sweep's runs, and one line per sweep. Plain data, whatever the backend."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from orchestrator.track.names import Tag
 
 TRIAL_ROLES = ("baseline", "trial")
+
+_EARLY = re.compile(r"(\w+) at (\d+) of (\d+) evaluations")
+
+
+@dataclass(frozen=True)
+class EarlyStop:
+    """Where `stop_early` ended a trial. Its text is the run's tag `sweep.stopped`."""
+
+    rule: str
+    evaluation: int
+    """How many evaluations it had made."""
+    evaluations: int
+    """How many it would have made."""
+
+    def __str__(self) -> str:
+        return f"{self.rule} at {self.evaluation} of {self.evaluations} evaluations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +47,26 @@ class RunRecord:
         return self.tags.get(Tag.ROLE, "")
 
     @property
+    def early_stop(self) -> EarlyStop | None:
+        """Where the trial was stopped early; MLflow has no state for that, and calls it KILLED."""
+        found = _EARLY.fullmatch(self.tags.get(Tag.STOPPED, "")) if self.status == "KILLED" else None
+        return EarlyStop(found[1], int(found[2]), int(found[3])) if found else None
+
+    @property
     def seed(self) -> int | None:
         """The replicate's seed."""
         seed = self.tags.get(Tag.SEED, "")
         return int(seed) if seed.lstrip("-").isdigit() else None
+
+
+class HistoryRow(NamedTuple):
+    """One value of a metric. The step is the number of training clips, the time in milliseconds since 1970."""
+
+    run_id: str
+    metric: str
+    step: int
+    time: int
+    value: float
 
 
 @dataclass(frozen=True)
@@ -68,6 +102,8 @@ class SweepSummary:
     finished: int
     running: int
     failed: int
+    stopped: int
+    """Stopped early."""
     changed: int | None
     """Latest start or end of a run, in milliseconds since 1970."""
 
@@ -91,5 +127,6 @@ def summarise(runs: SweepRuns) -> SweepSummary:
         finished=states.count("FINISHED"),
         running=states.count("RUNNING"),
         failed=states.count("FAILED"),
+        stopped=sum(run.early_stop is not None for run in runs.trials),
         changed=max(times, default=None),
     )

@@ -10,7 +10,7 @@ from orchestrator.errors import Unreachable
 from orchestrator.track.connection import explain, require_answer
 from orchestrator.track.database import number
 from orchestrator.track.names import Tag
-from orchestrator.track.records import RunRecord, SweepRuns, SweepSummary, gather, summarise
+from orchestrator.track.records import HistoryRow, RunRecord, SweepRuns, SweepSummary, gather, summarise
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -57,6 +57,15 @@ class Server:
             chosen = ", ".join(f"'{run_id}'" for run_id in run_ids[start : start + _CHUNK])
             found |= {run.run_id: run for run in self._search(everywhere, f"attributes.run_id IN ({chosen})")}
         return [found[run_id] for run_id in run_ids if run_id in found]
+
+    def history(self, run_ids: Sequence[str], metrics: Collection[str]) -> list[HistoryRow]:
+        """Every value of these metrics; a request for each run and metric."""
+        return [
+            HistoryRow(run_id, row.key, row.step, row.timestamp, number(row.value, math.isnan(row.value)))
+            for run_id in run_ids
+            for metric in metrics
+            for row in self._client.get_metric_history(run_id, metric)
+        ]
 
     def summaries(self) -> list[SweepSummary]:
         """One line per sweep; experiments without runs of ours are left out."""

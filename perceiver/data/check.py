@@ -18,6 +18,7 @@ from typing import Any
 
 from perceiver.data.audioset import MEDIA_SUFFIXES, DataSource, Layout, Problems, Segment, Split
 from perceiver.data.files import File, list_files
+from perceiver.data.shards import SPLITS, ShardedLayout, open_layout, read_shards
 from perceiver.errors import ClipError
 
 DEADLINE = 120.0
@@ -143,11 +144,11 @@ def check(
 
 def probe(file: File) -> FileReport:
     """Decodes a file to its end and says what it holds."""
-    from perceiver.data.media import Media
+    from perceiver.data.stored import open_clip
 
     report: dict[str, Any] = {"path": file.path, "size": file.size}
     try:
-        with Media(file.path, DEADLINE) as media:
+        with open_clip(file.path, DEADLINE) as media:
             report["seconds"] = round(media.duration, 3)
             ends = 0.0
             if media.video is not None:
@@ -189,6 +190,10 @@ def _truncated(media: Any, what: str, ends: float) -> ClipError:
 def _read_tables(source: DataSource) -> tuple[Report, list[File]]:
     """The report's rows and labels, and the files to look into."""
     report = Report(source.url)
+    if read_shards(source.url) is not None:
+        layout = open_layout(source)
+        clips = [_read_split(report, layout, split) for split in SPLITS]
+        return report, [file for files in clips for file in files.values()]
     listed = list_files(source.url)
     media = [file for file in listed if file.name.lower().endswith(MEDIA_SUFFIXES)]
     tables = [file for file in listed if file.name.endswith("_segments.csv")]
@@ -204,7 +209,7 @@ def _read_tables(source: DataSource) -> tuple[Report, list[File]]:
     return report, sorted(named.values(), key=lambda file: file.path)
 
 
-def _read_split(report: Report, layout: Layout, split: Split) -> dict[str, File]:
+def _read_split(report: Report, layout: Layout | ShardedLayout, split: Split) -> dict[str, File]:
     problems, counts, files, rows = Problems(), Counter[int](), {}, 0
     for row in layout.segments(split):
         if isinstance(row, Segment):

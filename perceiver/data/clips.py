@@ -14,6 +14,7 @@ from perceiver.data.dataset import Clip
 from perceiver.data.media import Media
 from perceiver.data.pictures import Fit, Pictures, read_pictures
 from perceiver.data.sounds import Sound, read_sound
+from perceiver.data.stored import StoredClip, open_clip
 from perceiver.errors import ClipError
 
 DEADLINE = 60.0
@@ -119,8 +120,8 @@ def segment(clip: Clip, duration: float) -> tuple[float, float]:
     return 0.0, min(length, duration)
 
 
-def _opened(clip: Clip, wants: Wants) -> Media:
-    media = Media(clip.path, wants.deadline)
+def _opened(clip: Clip, wants: Wants) -> Media | StoredClip:
+    media = open_clip(clip.path, wants.deadline)
     has = {"picture": wants.video and media.video, "sound": wants.audio and media.audio}
     if not any(has.values()):
         media.close()
@@ -133,7 +134,7 @@ def _steps(seconds: float, wants: Wants) -> int:
     return int(seconds * wants.grid + 0.5)
 
 
-def _read(media: Media, wants: Wants, start: float, steps: int, offsets: list[int]) -> list[Excerpt]:
+def _read(media: Media | StoredClip, wants: Wants, start: float, steps: int, offsets: list[int]) -> list[Excerpt]:
     """Reads `steps` of the grid from `start` seconds on, once, and cuts the clips at `offsets` out of them."""
     pictures = sound = None
     cuts: list[int] = []
@@ -142,7 +143,9 @@ def _read(media: Media, wants: Wants, start: float, steps: int, offsets: list[in
     if wants.audio is not None and media.audio is not None:
         rate = wants.audio.sample_rate
         cuts = [round(offset / wants.grid * rate) for offset in offsets]
-        sound = read_sound(media, start, max(cuts) + wants.audio.samples, rate)
+        samples = max(cuts) + wants.audio.samples
+        sound = media.sound(start, samples, rate) if isinstance(media, StoredClip) else None
+        sound = sound or read_sound(media, start, samples, rate)
     excerpts = [_cut(wants, pictures, sound, *cut) for cut in zip(offsets, cuts or offsets, strict=True)]
     if any(excerpt.video is None and excerpt.audio is None for excerpt in excerpts):
         message = (

@@ -6,14 +6,15 @@ data.clips[3].id, data.classes[data.clips[3].labels[0]].name
 
 import hashlib
 from array import array
-from collections.abc import Sequence
-from typing import NamedTuple, overload
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
 from perceiver.config import RunConfig
 from perceiver.data.audioset import ClassLabel, DataSource, Layout, Problem, Problems, Segment, Split
 from perceiver.data.draws import generator
+from perceiver.data.shards import IndexRows, ShardedLayout, open_layout
 from perceiver.errors import DataError
 
 
@@ -21,7 +22,7 @@ class Clip(NamedTuple):
     """One clip of a data set: its file, where the segment lies in its source, its classes.
 
     `trimmed`: the file's own time begins with the segment. Where it is false the reader decides by the file's
-    length (see `perceiver.data.clips.ClipReader.segment`).
+    length (see `perceiver.data.clips.segment`).
     """
 
     id: str
@@ -37,10 +38,19 @@ class Clips(Sequence[Clip]):
 
     def __init__(self) -> None:
         self.ids: list[str] = []
-        self.paths: list[str] = []
+        self.paths: Any = []
         self.starts, self.ends = array("d"), array("d")
         self.trimmed = array("b")
         self.labels, self.label_ends = array("i"), array("q", [0])
+
+    @classmethod
+    def of_index(cls, rows: IndexRows) -> "Clips":
+        """The clips of an ingested set, without a look at each."""
+        clips = cls()
+        clips.ids, clips.paths, clips.starts, clips.ends = rows.ids, rows.places, rows.starts, rows.ends
+        clips.trimmed = array("b", b"\1") * len(rows.ids)
+        clips.labels, clips.label_ends = rows.labels, rows.label_ends
+        return clips
 
     def append(self, row: Segment) -> None:
         self.ids.append(row.id)
@@ -90,8 +100,9 @@ class DataSet:
     def fingerprint(self) -> str:
         """What a trial that goes on has to find again: the clips, their order, times and labels; no file is read."""
         clips, sha = self.clips, hashlib.sha256()
-        for column in ("\n".join(clips.ids).encode(), clips.starts, clips.ends, clips.labels, clips.label_ends):
-            sha.update(column)
+        sha.update("\n".join(clips.ids).encode())
+        for column, kind in ((clips.starts, "f8"), (clips.ends, "f8"), (clips.labels, "i8"), (clips.label_ends, "i8")):
+            sha.update(np.ascontiguousarray(column, kind))
         return f"{len(self)} clips, digest {sha.hexdigest()[:16]}"
 
     def labels(self, rows: Sequence[int] | None = None) -> np.ndarray:
@@ -114,37 +125,46 @@ def open_data(source: DataSource, config: RunConfig, split: Split) -> DataSet:
 
     Raises:
         DataError: the set is not there or not in AudioSet's layout, its classes are not as many as the model's, no
-            row has a file, or most rows can't be used.
+            row has a file, or most rows can't be used; it was ingested for smaller pictures, or not to its end.
     """
     return _open(_layout(source, config), config, split)
 
 
-def _layout(source: DataSource, config: RunConfig) -> Layout:
+def _layout(source: DataSource, config: RunConfig) -> Layout | ShardedLayout:
     if source.recipe is not None:
         from perceiver.data.synthetic import ensure_synthetic
 
         ensure_synthetic(source.url, source.recipe)
-    layout = Layout(source)
+    layout = open_layout(source)
     if len(layout.classes) != config.model.classes:
         raise DataError(
             f"{source.url} has {len(layout.classes)} classes, but model.classes is {config.model.classes}: "
             f"set model.classes: {len(layout.classes)}"
         )
+    if isinstance(layout, ShardedLayout):
+        layout.require_pixels(config.model.inputs.video.size if config.model.inputs.video else 0)
     return layout
 
 
-def _open(layout: Layout, config: RunConfig, split: Split) -> DataSet:
+def _open(layout: Layout | ShardedLayout, config: RunConfig, split: Split) -> DataSet:
     data = DataSet(layout.source, split, layout.classes)
-    for row in layout.segments(split):
-        if isinstance(row, Problem):
-            data.problems.add(row)
-        else:
-            data.clips.append(row)
+    if isinstance(layout, ShardedLayout):
+        data.clips = Clips.of_index(layout.rows(split))
+    else:
+        _add_rows(data, layout.segments(split))
     _refuse_useless(data)
     if split == "train" and config.data.shuffle_labels:
         # Its own stream: a control with another train.seed deals the same labels, so replicates learn one task.
         data.clips.deal_labels(generator("shuffle_labels").permutation(len(data)).tolist())
     return data
+
+
+def _add_rows(data: DataSet, rows: Iterable[Segment | Problem]) -> None:
+    for row in rows:
+        if isinstance(row, Problem):
+            data.problems.add(row)
+        else:
+            data.clips.append(row)
 
 
 def _refuse_useless(data: DataSet) -> None:

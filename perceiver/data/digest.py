@@ -1,7 +1,8 @@
 """What a data set is, for plans and identities: a digest, and how many clips it has. Imports nothing heavy.
 
 The digest covers what a trial can see: the label list, and for each row that has a file its id, times, labels and the
-file's name and size. Where the set lies, and files that no row names, do not change it.
+file's name and size. Where the set lies, and files that no row names, do not change it. An ingested set has a digest of
+its own: it also covers the bytes of its clips.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 
 from perceiver.data.audioset import DataSource, Layout, Segment, Split
 from perceiver.data.recipe import CLASSES
+from perceiver.data.shards import read_shards, require_complete
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,17 @@ class DataDescription:
 
 
 def describe(source: DataSource) -> DataDescription:
-    """Reads the CSVs and one listing, no clip.
+    """Reads the CSVs and one listing, no clip; of an ingested set just what its shards.json says.
 
     Raises:
-        DataError: the set is not there or not in AudioSet's layout.
+        DataError: the set is not there, not in AudioSet's layout, or not ingested to its end.
     """
     if source.recipe is not None:
         recipe = source.recipe
         return DataDescription(recipe.digest(), recipe.train_clips, recipe.eval_clips, len(CLASSES))
+    if (shards := read_shards(source.url)) is not None:
+        require_complete(source.url, shards)
+        return DataDescription(shards.digest, shards.clips["train"], shards.clips["eval"], shards.classes)
     layout = Layout(source)
     sha = hashlib.sha256()
     for label in layout.classes:

@@ -5,8 +5,11 @@ Plain paths never import fsspec, so that a plan over a local folder starts at on
 
 import io
 import os
+import re
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar
 
@@ -21,6 +24,9 @@ _WAITS = (0.2, 0.5, 1.0, 2.0, 4.0)
 _WHOLE = 32 * 2**20
 """Bytes up to which a remote file is fetched in one request; ten seconds of video are one or two million."""
 
+PART = ".part"
+"""Ends the name of a file that is being written; a process that was killed may leave one."""
+
 
 @dataclass(frozen=True, slots=True)
 class File:
@@ -32,6 +38,24 @@ class File:
     @property
     def name(self) -> str:
         return self.path.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class FileRange:
+    """Consecutive bytes of a shard, written `<path>.tar#<start>+<length>`."""
+
+    path: str
+    start: int
+    length: int
+
+    def __str__(self) -> str:
+        return f"{self.path}#{self.start}+{self.length}"
+
+    @classmethod
+    def parse(cls, path: str) -> "FileRange | None":
+        """What such a path names; None for any other."""
+        found = re.fullmatch(r"(.+\.tar)#(\d+)\+(\d+)", path)
+        return cls(found[1], int(found[2]), int(found[3])) if found else None
 
 
 def is_local(url: str) -> bool:
@@ -60,11 +84,16 @@ def list_files(folder: str) -> list[File]:
     Raises:
         DataError: the folder is not there or can't be listed.
     """
-    files = _walk(local_path(folder)) if is_local(folder) else with_retries(lambda: list(_find(folder)), folder)
-    listed = sorted(files, key=lambda file: file.path)
+    listed = find_files(folder)
     if not listed:
         raise DataError(f"{folder} is not there or holds no file")
     return listed
+
+
+def find_files(folder: str) -> list[File]:
+    """All files below a folder as `list_files` has them; none where it is not there."""
+    files = _walk(local_path(folder)) if is_local(folder) else with_retries(lambda: list(_find(folder)), folder)
+    return sorted(files, key=lambda file: file.path)
 
 
 def read_bytes(url: str) -> bytes:
@@ -85,8 +114,48 @@ def read_bytes(url: str) -> bytes:
     return with_retries(read, url)
 
 
+@contextmanager
+def writing(url: str) -> Iterator[str]:
+    """Path of a local file to write, which becomes `url` as a whole once the block has ended without an error.
+
+    Raises:
+        DataError: it can't be written.
+    """
+    target = local_path(url) if is_local(url) else None
+    folder = os.path.dirname(os.path.abspath(target)) if target else None
+    try:
+        if folder:
+            os.makedirs(folder, exist_ok=True)
+        handle, path = tempfile.mkstemp(prefix=".", suffix=PART, dir=folder)
+        os.close(handle)
+        try:
+            yield path
+            if target:
+                os.chmod(path, 0o644)
+                os.replace(path, target)
+            else:
+                with_retries(lambda: _put(path, url), url)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+    except OSError as error:
+        raise DataError(f"{url} can't be written: {error}") from error
+
+
+def write_bytes(url: str, data: bytes) -> None:
+    """Writes a file as a whole.
+
+    Raises:
+        DataError: it can't be written.
+    """
+    with writing(url) as path, open(path, "wb") as file:
+        file.write(data)
+
+
 def open_media(url: str) -> str | BinaryIO:
     """What PyAV opens: a plain path, or a remote file: read whole where it is small, in blocks where it is large.
+
+    Of a remote shard exactly the named range is fetched, in one request.
 
     Raises:
         FileNotFoundError, PermissionError: at once.
@@ -96,14 +165,34 @@ def open_media(url: str) -> str | BinaryIO:
         return local_path(url)
 
     def fetch() -> BinaryIO:
-        filesystem, path = _filesystem(url)
+        where = FileRange.parse(url)
+        filesystem, path = _filesystem(where.path if where else url)
+        if where:
+            return io.BytesIO(filesystem.cat_file(path, start=where.start, end=where.start + where.length))
         file = filesystem.open(path, "rb")
         if (file.size or 0) > _WHOLE:
-            return file
+            return _Steady(file, url)
         with file:
             return io.BytesIO(file.read())
 
     return with_retries(fetch, url)
+
+
+class _Steady:
+    """A large remote file, read in blocks, each asked for again where storage fails. What PyAV needs of a file."""
+
+    def __init__(self, file: BinaryIO, url: str) -> None:
+        self._file, self._url = file, url
+        self.seek, self.tell, self.close = file.seek, file.tell, file.close
+
+    def read(self, size: int = -1) -> bytes:
+        position = self._file.tell()
+
+        def read() -> bytes:
+            self._file.seek(position)
+            return self._file.read(size)
+
+        return with_retries(read, self._url)
 
 
 def with_retries(call: Callable[[], T], what: str) -> T:
@@ -134,8 +223,14 @@ def _walk(folder: str) -> Iterator[File]:
 
 def _find(url: str) -> Iterator[File]:
     filesystem, path = _filesystem(url)
+    filesystem.invalidate_cache()  # another process may have written since
     for name, info in filesystem.find(path, detail=True).items():
         yield File(filesystem.unstrip_protocol(name), int(info.get("size") or 0))
+
+
+def _put(path: str, url: str) -> None:
+    filesystem, target = _filesystem(url)
+    filesystem.put_file(path, target)
 
 
 def _filesystem(url: str) -> tuple[Any, str]:

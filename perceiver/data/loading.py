@@ -13,7 +13,7 @@ workers; rank r of w reads a contiguous part of it. Unreadable clips are replace
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -67,7 +67,7 @@ def train_batches(
         places = [step * size + slot for slot in mine]
         return [_task(data, clip_seed(seed, n), [sampler(n), *spares(data, seed, n)]) for n in places]
 
-    bad = _BadClips(data, config.data.max_bad_fraction, known_bad)
+    bad = _BadClips(data, config, known_bad)
     for read in _read_ahead(_Reader(Wants.training(config), None), map(plan, count(first_step)), workers):
         yield _batch(data, read, bad.new(read))
 
@@ -95,7 +95,7 @@ def eval_batches(
     files = iter(mine)
     at_once = max(1, config.eval.batch_size // config.eval.clips)
     plans = iter(lambda: [_task(data, 0, [row]) for row in islice(files, at_once)], [])
-    bad = _BadClips(data, config.data.max_bad_fraction)
+    bad = _BadClips(data, config)
     wants, size = Wants.evaluation(config), config.eval.batch_size
     waiting: _Read | None = None  # the newest files wait, so that those found bad after them can still be told
     told: list[BadClip] = []
@@ -231,25 +231,36 @@ def _merge(values: list[np.ndarray | None], shape: tuple[int, ...], kind: torch.
 
 
 class _BadClips:
-    """Counts a split's unreadable clips; each is told once, and too many end the trial."""
+    """A split's unreadable clips; each is told once, and too many end the trial."""
 
-    def __init__(self, data: DataSet, fraction: float, known: Iterable[BadClip] = ()) -> None:
-        self._data, self._found = data, {clip.row: clip for clip in known if clip.split == data.split}
-        # One bad clip is always allowed, or small sets could have none; a fraction of 0 means none.
-        self._allowed = max(1, int(fraction * len(data))) if fraction else 0
+    def __init__(self, data: DataSet, config: RunConfig, known: Iterable[BadClip] = ()) -> None:
+        self._data, self._config = data, config
+        self._found = {clip.row: clip for clip in known if clip.split == data.split}
 
     def new(self, read: _Read) -> list[BadClip]:
         told = (clip._replace(split=self._data.split) for clip in read.bad)
         new = {clip.row: clip for clip in told if clip.row not in self._found}
         self._found |= new
-        if len(self._found) > self._allowed:
-            of = f"{len(self._data)} {self._data.split} clips of {self._data.source.url}"
-            limit = f"more than data.max_bad_fraction allows ({self._allowed})"
-            raise DataError(f"{len(self._found)} of the {of} can't be read, {limit}: {self}")
+        refuse_too_many(self._found.values(), self._data, self._config)
         return list(new.values())
 
     def __str__(self) -> str:
-        return "; ".join(f"{clip.id} ({clip.reason}): {clip.message}" for clip in self._found.values())
+        return _listed(self._found.values())
+
+
+def refuse_too_many(bad: Collection[BadClip], data: DataSet, config: RunConfig) -> None:
+    """Raises DataError, with the list, where more of a split's clips are bad than `data.max_bad_fraction` allows."""
+    bad, fraction = [clip for clip in bad if clip.split == data.split], config.data.max_bad_fraction
+    # One bad clip is always allowed, or small sets could have none; a fraction of 0 means none.
+    allowed = max(1, int(fraction * len(data))) if fraction else 0
+    if len(bad) > allowed:
+        of = f"{len(data)} {data.split} clips of {data.source.url}"
+        limit = f"more than data.max_bad_fraction allows ({allowed})"
+        raise DataError(f"{len(bad)} of the {of} can't be read, {limit}: {_listed(bad)}")
+
+
+def _listed(bad: Iterable[BadClip]) -> str:
+    return "; ".join(f"{clip.id} ({clip.reason}): {clip.message}" for clip in bad)
 
 
 def _batch(data: DataSet, read: _Read, bad: list[BadClip]) -> Batch:

@@ -196,7 +196,7 @@ class Media:
 
 def _open(path: str, deadline: float) -> Any:
     try:
-        file = _within(deadline, path)
+        file = fetch_within(deadline, path)
         # max_pixels: FFmpeg decodes a few pictures while it probes, so the limit has to be told before.
         options = {"max_pixels": str(MAX_PIXELS)}
         container: Any = av.open(file, options=options, metadata_errors="replace", timeout=deadline)
@@ -221,7 +221,7 @@ def _open(path: str, deadline: float) -> Any:
     return container
 
 
-def _within(deadline: float, path: str) -> str | BinaryIO:
+def fetch_within(deadline: float, path: str) -> str | BinaryIO:
     """What `open_media` gives; a daemon thread fetches remote files, so that storage that hangs can be left behind."""
     if is_local(path):
         plain = local_path(path)

@@ -114,8 +114,10 @@ class _Converter:
             frame = self._middle(frame, self._pixel)
             aspect = frame.width * self._pixel / frame.height
             width, height = round(size * max(aspect, 1.0)), round(size * max(1 / aspect, 1.0))
-        between = "yuv422p" if frame.format.name.startswith("yuv") else "rgb24"
-        scaled = self._scaler.reformat(frame, width, height, between, interpolation="BILINEAR", threads=1)
+        scaled = frame
+        if (frame.width, frame.height) != (width, height):
+            between = "yuv422p" if frame.format.name.startswith("yuv") else "rgb24"
+            scaled = self._scaler.reformat(frame, width, height, between, interpolation="BILINEAR", threads=1)
         scaled = self._colours.reformat(scaled, format="rgb24", threads=1)
         top, left = (height - size) // 2, (width - size) // 2
         return scaled.to_ndarray()[top : top + size, left : left + size]

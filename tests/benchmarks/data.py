@@ -11,6 +11,10 @@ are compared with ours. Contenders take turns file by file, one thread each. Col
     same         share of frames that are ours but for rounding (mean difference below 3 of 255)
     sound        correlation with our samples
 
+Then the evaluation's sixteen clips of a file, from one decode and from sixteen reads, alternating; "ready for the
+device" counts what a loader adds: sixteen clips are stacked, one decode hands over each picture once and is cut on the
+device. `--memory` watches the process with its reader thread, then a DataLoader's worker, over that many clips.
+
 torchcodec takes part where it imports (0.11.1 goes with torch 2.11; it needs FFmpeg's libraries).
 """
 

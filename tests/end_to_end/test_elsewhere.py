@@ -1,8 +1,10 @@
 """The main job away from the defaults: on S3, from Python, stopped from elsewhere, a process killed."""
 
 import os
+import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,3 +77,20 @@ def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(workplace: 
     states = {trial["state"] for trial in workplace.json("status", "shot")["trials"]}
     assert states == {"finished"}
     assert "continues at" in said
+
+
+def test_a_check_counts_labels_and_goes_on_after_ctrl_c(workplace: Workplace, tmp_path: Path) -> None:
+    source = yaml.safe_load((tmp_path / "site.yaml").read_text())["data"]["synthetic"]["url"]
+    shutil.copytree(source, tmp_path / "mine")
+    next((tmp_path / "mine" / "clips").iterdir()).write_bytes(b"")
+    running, checks = workplace.start("data", "check", "mine"), tmp_path / "runs" / "checks"
+    while running.poll() is None and not any(path.stat().st_size for path in checks.glob("*")):
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    told, _ = running.communicate(timeout=60)
+    assert running.returncode in (130, 3), told  # 3: it was through before the signal came
+    assert running.returncode == 3 or "The same command goes on from there" in told
+    again = workplace.sweep("data", "check", "mine")
+    assert again.returncode == 3, again.stderr
+    assert "27 files, 1 unreadable" in again.stdout and "without a clip" in again.stdout
+    assert not list(checks.iterdir()), "the next check reads all anew"

@@ -1,0 +1,215 @@
+"""One clip in the form that shards hold: cheap to read at any place, and readable by any other program.
+
+    <key>.json    what the clip is: row, times, labels, and the bytes of each picture, heard stretches of sound
+    <key>.h264    pictures at 25 per second, an elementary stream whose every 12th picture is a keyframe
+    <key>.wav     sound as 48 kHz mono 16-bit samples
+
+A modality that the file lacks has no member. The clip lies on the grid that training reads, so there is nothing to
+probe, to search or to resample: some bytes of the pictures, some of the samples. `StoredClip` offers what `Media`
+offers, hence whatever reads media files reads these, at other rates and sizes too.
+"""
+
+import io
+import json
+import tarfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import av
+import av.error
+import numpy as np
+
+from perceiver.data.files import FileRange, is_local, local_path
+from perceiver.data.media import Media, fetch_within
+from perceiver.data.sounds import Sound
+from perceiver.errors import ClipError, DataError
+
+WAV_HEADER = 44
+_PIECE = 12_000
+"""Samples in one frame of sound, a quarter of a second."""
+
+
+def open_clip(path: str, deadline: float) -> "Media | StoredClip":
+    """A media file, or a clip in a shard, ready to be read.
+
+    Raises:
+        ClipError: it can't be opened.
+    """
+    where = FileRange.parse(path)
+    return Media(path, deadline) if where is None else StoredClip(where, deadline)
+
+
+@dataclass(frozen=True)
+class _Codec:
+    """What a codec context would say."""
+
+    name: str
+    width: int = 0
+    height: int = 0
+    sample_rate: int = 0
+    channels: int = 0
+    frame_size: int = 0
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """A stream as `Media` would describe it, and the position of its first byte."""
+
+    type: str
+    codec_context: _Codec
+    duration: int
+    time_base: Fraction
+    position: int
+    sample_aspect_ratio: float = 1.0
+
+
+class StoredClip:
+    """An open clip; use it in a `with` block. `video` and `audio` are its streams, None where it has none.
+
+    Raises:
+        ClipError: missing, forbidden, storage, too slow; damaged: no clip lies there.
+    """
+
+    def __init__(self, where: FileRange, deadline: float) -> None:
+        self.path = str(where)
+        self._seconds, self._ends = deadline, time.monotonic() + deadline
+        self._file, self._first = self._open(where, deadline)
+        try:
+            self._read_header(where.length)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> "StoredClip":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def frames(self, stream: Any, start: float) -> Iterator[tuple[float, Any]]:
+        """Time and decoded frame, in order, from the one at `start` on.
+
+        Raises:
+            ClipError: damaged, too slow.
+        """
+        return self._pictures(start) if stream is self.video else self._pieces(start)
+
+    def sound(self, start: float, count: int, rate: int) -> Sound | None:
+        """What `read_sound` would give, straight from the samples; None where they have another rate."""
+        assert self.audio is not None
+        if rate != self.audio.codec_context.sample_rate:
+            return None
+        first, (_, end) = round(start * rate), self._heard[-1]
+        samples, heard = np.zeros(count, np.float32), np.zeros(count, bool)
+        for begin, stop in self._heard:
+            heard[max(begin - first, 0) : max(stop - first, 0)] = True
+        left, right = max(first, 0), min(first + count, end)
+        if left < right:
+            stored = np.frombuffer(self._read(self.audio.position + 2 * left, 2 * (right - left)), "<i2")
+            np.divide(stored, 32768, out=samples[left - first : right - first], dtype=np.float32)
+        return Sound(samples, heard)
+
+    def _pictures(self, start: float) -> Iterator[tuple[float, Any]]:
+        """Each packet gives its picture at once: there are no B frames."""
+        assert self.video is not None
+        tick, sizes = self.video.time_base, self._sizes
+        first = min(max(int(start / tick + 1e-6), 0), len(sizes) - 1)
+        group = first - first % self._group
+        position = self.video.position + sum(sizes[:group])
+        decoder: Any = av.CodecContext.create("h264", "r")
+        decoder.thread_count = 1
+        for begin in range(group, len(sizes), self._group):
+            data = memoryview(self._read(position, sum(sizes[begin : begin + self._group])))
+            position += len(data)
+            for number, size in enumerate(sizes[begin : begin + self._group], begin):
+                packet, data = av.Packet(bytes(data[:size])), data[size:]
+                packet.pts, packet.duration, packet.time_base = number, 1, tick
+                try:
+                    (frame,) = decoder.decode(packet)
+                except (av.error.FFmpegError, ValueError) as error:
+                    raise ClipError("damaged", f"{self.path}: picture {number} can't be decoded: {error}") from None
+                if number >= first:
+                    yield number * float(tick), frame
+
+    def _pieces(self, start: float) -> Iterator[tuple[float, Any]]:
+        """Only what was heard: gaps of the source stay gaps."""
+        assert self.audio is not None
+        rate = self.audio.codec_context.sample_rate
+        wanted = max(int(start * rate), 0)
+        for begin, end in self._heard:
+            for at in range(max(begin, wanted), end, _PIECE):
+                count = min(_PIECE, end - at)
+                samples = np.frombuffer(self._read(self.audio.position + 2 * at, 2 * count), "<i2")
+                frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+                frame.sample_rate = rate
+                yield at / rate, frame
+
+    def _open(self, where: FileRange, deadline: float) -> tuple[BinaryIO, int]:
+        """A file, and where in it the clip begins: a local shard is read in parts, of a remote one just this clip."""
+        try:
+            if is_local(where.path):
+                return open(local_path(where.path), "rb", buffering=0), where.start
+            fetched = fetch_within(deadline, str(where))
+            assert not isinstance(fetched, str)
+            return fetched, 0
+        except ClipError:
+            raise
+        except FileNotFoundError:
+            raise ClipError("missing", f"{where.path} is not there") from None
+        except PermissionError as error:
+            raise ClipError("forbidden", f"{where.path} may not be read: {error}") from None
+        except (DataError, OSError) as error:
+            raise ClipError("storage", f"{where.path} can't be read: {error}") from error
+
+    def _read_header(self, length: int) -> None:
+        try:
+            members = self._members(length)
+            position, size = members["json"]
+            about = json.loads(self._read(position, size))
+            pictures, sound = about["pictures"], about["sound"]
+            self.beginning, self.duration = 0.0, float(about["seconds"])
+            self.video = self._video(pictures, members["h264"][0]) if pictures else None
+            self.audio = self._audio(sound, members["wav"][0]) if sound else None
+        except (tarfile.HeaderError, KeyError, TypeError, ValueError) as error:
+            raise ClipError("damaged", f"{self.path} holds no clip: {error!r}") from None
+
+    def _members(self, length: int) -> dict[str, tuple[int, int]]:
+        """Suffix of each member -> position and size, from the headers of the tar file."""
+        members, position = {}, 0
+        while position < length:
+            header = tarfile.TarInfo.frombuf(self._read(position, tarfile.BLOCKSIZE), "utf-8", "strict")
+            members[header.name.partition(".")[2]] = position + tarfile.BLOCKSIZE, header.size
+            position += tarfile.BLOCKSIZE * (1 + -(-header.size // tarfile.BLOCKSIZE))
+        return members
+
+    def _video(self, pictures: dict[str, Any], position: int) -> _Stream:
+        self._sizes, self._group = pictures["sizes"], pictures["group"]
+        codec = _Codec("h264", width=pictures["width"], height=pictures["height"])
+        tick = 1 / Fraction(pictures["fps"])
+        pixel = pictures["aspect"] * codec.height / codec.width if pictures["fit"] == "squash" else 1.0
+        return _Stream("video", codec, len(self._sizes), tick, position, pixel)
+
+    def _audio(self, sound: dict[str, Any], position: int) -> _Stream:
+        self._heard = sound["heard"]
+        codec = _Codec("pcm_s16le", sample_rate=sound["rate"], channels=1)
+        return _Stream("audio", codec, self._heard[-1][1], Fraction(1, codec.sample_rate), position + WAV_HEADER)
+
+    def _read(self, position: int, size: int) -> bytes:
+        """Bytes of the clip, counted from its beginning."""
+        if time.monotonic() > self._ends:
+            raise ClipError("too slow", f"{self.path} was not read within {self._seconds:g} s")
+        try:
+            self._file.seek(self._first + position, io.SEEK_SET)
+            data = self._file.read(size)
+        except OSError as error:
+            raise ClipError("storage", f"{self.path} can't be read: {error}") from error
+        if len(data) < size:
+            raise ClipError("truncated", f"{self.path} ends early: {len(data)} bytes of {size} at byte {position}")
+        return data
