@@ -39,9 +39,9 @@ class TrainConfig(Section):
     """Seed of initial weights, sampling, crops and dropout."""
     optimizer: Literal["lamb", "adamw"] = "lamb"
     """Not given for AudioSet; LAMB on ImageNet."""
-    lr: Annotated[float, Field(gt=0)] = 0.004
+    lr: Annotated[float, Field(gt=0, le=1e37)] = 0.004
     """Peak learning rate."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0, le=1_000)] = 0.0
     """Decoupled; never on biases and norms."""
     warmup_steps: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
     """Steps of linear warm-up, at most all of them. Perceiver IO found none best with LAMB."""

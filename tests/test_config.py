@@ -69,6 +69,7 @@ def test_one_modality_alone_has_its_own_width(changes: dict, shape: tuple[int, i
         ({3: 4}, f"3: not a key of the configuration. Nearest: {nearest_key('3')}"),
         ({"train.epochs": 1e300}, "train.epochs: 1e+300 is above its greatest value, 1000000.0"),
         ({"train.steps": 10**12}, "train.steps: 1000000000000 is above its greatest value, 1000000000"),
+        ({"train.lr": 1e300}, "train.lr: 1e+300 is above its greatest value, 1e+37"),
         ({f"{AUDIO}.mel_std": 1e-300}, f"{AUDIO}.mel_std: 1e-300 is below its least value, 0.001"),
     ],
 )
