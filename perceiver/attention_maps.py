@@ -22,7 +22,7 @@ from torch import Tensor
 from perceiver.config import AudioInput, RunConfig, VideoInput
 from perceiver.data.clips import Wants, read_clip
 from perceiver.data.dataset import Clip
-from perceiver.errors import PerceiverError
+from perceiver.errors import DataError, PerceiverError
 from perceiver.model.perceiver import Perceiver
 from perceiver.state import load_weights
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+NAMES = {"audio": "sound", "video": "picture"}
+"""What people call the modalities of a file."""
 FRAMES = 4
 """Moments of a clip that a picture shows."""
 
@@ -153,13 +155,16 @@ def draw_clip(checkpoint: Path, clip: str, folder: Path, moment: float = 0.5) ->
     Raises:
         CheckpointError: the checkpoint is incomplete or damaged.
         ClipError: the file can't be read.
-        DataError: it lacks a modality that the model needs.
+        DataError: it has no sound or no picture there, and the model does not do without.
     """
     model = load_weights(checkpoint)
     wants = Wants.evaluation(RunConfig(model=model.config))
     excerpt = read_clip(Clip(Path(clip).stem, clip, 0.0, float("inf"), True, ()), wants, moment)
     read = {"video": excerpt.video, "audio": excerpt.audio}
     inputs = {name: torch.from_numpy(values)[None] for name, values in read.items() if values is not None}
+    lacking = [NAMES[name] for name in model.tokens.names if name not in inputs]
+    if lacking and model.config.missing_modality == "error":
+        raise DataError(f"{clip} has no {' and no '.join(lacking)} there, which this model needs")
     return draw_attention(model, inputs, folder)
 
 

@@ -12,104 +12,43 @@ beyond rounding, and are left out of a trial's identity.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
 from perceiver.errors import ConfigError, ConfigMistake
-from perceiver.model_config import SPEED_ONLY, Count, Rate
 from perceiver.model_config import AudioInput as AudioInput
 from perceiver.model_config import Inputs as Inputs
 from perceiver.model_config import ModelConfig as ModelConfig
 from perceiver.model_config import Section as Section
 from perceiver.model_config import VideoInput as VideoInput
+from perceiver.rules import broken_rules
+from perceiver.train_config import DataConfig as DataConfig
+from perceiver.train_config import EvalConfig as EvalConfig
+from perceiver.train_config import TrainConfig as TrainConfig
 from perceiver.wording import in_words, nearest
 
 
 class YamlLoader(yaml.SafeLoader):
-    """Safe YAML in which `1e-4` is a number, as in YAML 1.2 and JSON; YAML 1.1 makes it a string."""
+    """Safe YAML in which `1e-4` is a number, as in YAML 1.2 and JSON (YAML 1.1 makes it a string), and in which no key
+    is given twice.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for number, name in enumerate(names):
+            if name in names[:number] and name != "<<":
+                raise yaml.constructor.ConstructorError(None, None, f"the key {name} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 YamlLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
-
-
-class DataConfig(Section):
-    """Which clips a trial learns from."""
-
-    set: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "audioset"
-    """Name of the data set; the site says where it lies."""
-    sampler: Literal["uniform", "balanced", "weighted"] = "uniform"
-    """uniform: every clip once an epoch (the paper). balanced: classes in turn (PANNs). weighted: rare classes' clips
-    more often, drawn with replacement (AST)."""
-    max_bad_fraction: Rate = 0.02
-    """Share of clips that may be unreadable before the trial fails with their list."""
-    shuffle_labels: bool = False
-    """Deal the training clips' labels out at random: the control that tells learning from chance."""
-
-
-class TrainConfig(Section):
-    """How the model learns. The paper gives 100 epochs and sigmoid cross-entropy, but no optimizer, rate or batch."""
-
-    epochs: Annotated[float, Field(gt=0)] = 100.0
-    """Passes over the training clips; `steps` overrides it."""
-    steps: Annotated[int, Field(ge=1)] | None = None
-    """Optimizer steps, instead of epochs."""
-    batch_size: Count = 512
-    """Clips of one optimizer step over all workers. Not in the paper."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Seed of initial weights, sampling, crops and dropout."""
-    optimizer: Literal["lamb", "adamw"] = "lamb"
-    """Not given for AudioSet; LAMB on ImageNet."""
-    lr: Annotated[float, Field(gt=0)] = 0.004
-    """Peak learning rate."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Decoupled; never on biases and norms."""
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
-    """Steps of linear warm-up. Perceiver IO found none best with LAMB."""
-    schedule: Literal["constant", "cosine", "constant_cosine", "step"] = "step"
-    """step: x0.1 at 70, 85 and 95 % (paper, 4.1). constant_cosine: flat for half, then cosine to 0 (Perceiver IO)."""
-    clip_norm: Annotated[float, Field(gt=0)] | None = 10.0
-    """Largest global norm of the gradient; null for none."""
-    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Decay of an average of the weights that is evaluated in their place; null for none."""
-    video_dropout: Rate = 0.3
-    """Chance that a training clip's video is zeroed, in models with both modalities."""
-    audio_dropout: Rate = 0.0
-    """Chance that a training clip's audio is zeroed, in models with both modalities (never both)."""
-    dropout_of: Literal["values", "tokens"] = "values"
-    """What dropout zeroes: the pixels or samples only, or positions and embedding too. Not in the paper."""
-    spec_augment: bool = True
-    """Mask two stripes of time and two of frequency in training spectrograms (mel only)."""
-    augment: bool = True
-    """Colour, Inception crop and flip of training video; off: centre crop."""
-    mixup: Annotated[float, Field(ge=0, le=10)] = 0.0
-    """Alpha of mixup's Beta(alpha, alpha); 0 for none."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16: autocast, weights stay in float32."""
-    micro_batch: Annotated[Count | None, Field(json_schema_extra=SPEED_ONLY)] = None
-    """Clips per forward pass on one worker; gradients are accumulated to the global batch. Null: all at once."""
-    compile: Annotated[bool, Field(json_schema_extra=SPEED_ONLY)] = False
-    """torch.compile the model."""
-    activation_checkpointing: Annotated[bool, Field(json_schema_extra=SPEED_ONLY)] = False
-    """Compute activations again in the backward pass instead of keeping them."""
-
-
-class EvalConfig(Section):
-    """How a trial is measured."""
-
-    clips: Annotated[int, Field(ge=1, le=256)] = 16
-    """Overlapping clips that cover each evaluation file; their scores are averaged."""
-    average: Literal["probabilities", "logits"] = "probabilities"
-    """What is averaged over the clips. Not in the paper."""
-    times: Annotated[int, Field(ge=1, le=10_000)] = 10
-    """Evaluations of a trial, evenly spaced, the last at its end."""
-    batch_size: Annotated[Count, Field(json_schema_extra=SPEED_ONLY)] = 16
-    """Clips per forward pass."""
 
 
 class RunConfig(Section):
@@ -121,21 +60,15 @@ class RunConfig(Section):
     eval: EvalConfig = EvalConfig()
 
     @model_validator(mode="after")
-    def _parts_agree(self) -> "RunConfig":
-        if len(self.model.inputs.modalities) == 2 and self.train.video_dropout + self.train.audio_dropout > 1:
-            raise ValueError(
-                f"train.video_dropout {self.train.video_dropout:g} + train.audio_dropout "
-                f"{self.train.audio_dropout:g} is above 1: a clip never loses both"
-            )
-        if self.train.micro_batch is not None and self.train.micro_batch > self.train.batch_size:
-            raise ValueError(
-                f"train.micro_batch {self.train.micro_batch} is above train.batch_size {self.train.batch_size}"
-            )
+    def _rules_hold(self) -> "RunConfig":
+        broken = list(broken_rules(self))
+        if broken:
+            raise ValueError("\n".join(broken))
         return self
 
 
-def parse(nested: Mapping[str, Any]) -> RunConfig:
-    """The config of a nested mapping, as YAML gives it.
+def parse(nested: Mapping[str, Any], source: str = "") -> RunConfig:
+    """The config of a nested mapping, as YAML gives it. `source`, a file's name, begins the message of each mistake.
 
     Raises:
         ConfigError: with every mistake in it.
@@ -143,7 +76,9 @@ def parse(nested: Mapping[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(nested)
     except ValidationError as error:
-        raise ConfigError([mistake for item in error.errors() for mistake in _mistakes(item)]) from None
+        items = error.errors()
+    mistakes = [mistake for item in items for mistake in _mistakes(item)]
+    raise ConfigError(mistakes + _hidden(nested, items), source)
 
 
 def load(path: str | Path) -> RunConfig:
@@ -152,13 +87,20 @@ def load(path: str | Path) -> RunConfig:
     Raises:
         ConfigError: with every mistake in it; the message names the file.
     """
+    source, problem = str(path), ""
     try:
-        nested = yaml.load(Path(path).read_text(), Loader=YamlLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError([ConfigMistake("", f"{path} can't be read as YAML: {error}")]) from None
-    if not isinstance(nested, dict):
-        raise ConfigError([ConfigMistake("", f"{path} holds no mapping of sections model, data, train and eval")])
-    return parse(nested)
+        nested = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=YamlLoader)
+    except FileNotFoundError:
+        problem = "is not there"
+    except OSError as error:
+        problem = f"can't be read: {error.strerror}"
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        problem = f"can't be read as YAML: {error}"
+    else:
+        if isinstance(nested, dict):
+            return parse(nested, source)
+        problem = "holds no mapping of sections model, data, train and eval"
+    raise ConfigError([ConfigMistake("", problem)], source)
 
 
 def dump(config: RunConfig) -> dict[str, Any]:
@@ -175,16 +117,18 @@ def flatten(nested: RunConfig | Mapping[str, Any], prefix: str = "") -> dict[str
 
 
 def with_changes(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
-    """The config with dotted keys set to new values. A whole part may be set to null or to a mapping.
+    """The config with dotted keys set to new values, outer ones first. A whole part may be set to null, and keys inside
+    of it then fall away, or to a mapping.
 
     Raises:
         ConfigError: unknown keys (with the nearest valid one) and invalid values, all of them.
     """
     nested = dump(config)
-    mistakes = [_unknown(key) for key in changes if key not in _KEYS]
-    for key, value in changes.items():
-        if key in _KEYS:
-            _set(nested, key.split("."), value)
+    mistakes = [_unknown(str(key)) for key in changes if key not in _KEYS]
+    off = tuple(f"{key}." for key, value in changes.items() if value is None)
+    for key in sorted(_KEYS.keys() & changes.keys(), key=lambda key: (key.count("."), key)):
+        if not key.startswith(off):
+            _set(nested, key.split("."), deepcopy(changes[key]))
     try:
         changed = parse(nested)
     except ConfigError as error:
@@ -227,12 +171,42 @@ _KEYS = dict(_walk(RunConfig))
 
 
 def _set(nested: dict[str, Any], path: list[str], value: Any) -> None:
+    """Sets a key below its parents. A parent that is no mapping stays as it is: `parse` tells that mistake."""
     *parents, last = path
     for name in parents:
-        if nested.get(name) is None:
+        if nested.get(name) is None and name in Inputs.model_fields:
             nested[name] = {}  # a key of an absent modality brings it in with its defaults
-        nested = nested[name]
+        nested = nested.get(name)
+        if not isinstance(nested, dict):
+            return
     nested[last] = value
+
+
+def _hidden(nested: Any, items: Sequence[Mapping[str, Any]]) -> list[ConfigMistake]:
+    """Broken rules, which pydantic looks at only where every field is right: here without those that are wrong.
+
+    A rule that names a wrong field, or the one that an unknown name may have meant, can't be judged.
+    """
+    if not isinstance(nested, Mapping) or any(item["type"] == "value_error" for item in items):
+        return []
+    rest = deepcopy(dict(nested))
+    wrong = [_remove(rest, item["loc"]) for item in items]
+    wrong += [nearest_key(key) or key for key in wrong if key not in _KEYS]
+    try:
+        RunConfig.model_validate(rest)
+    except ValidationError as error:
+        broken = [mistake for item in error.errors() for mistake in _mistakes(item)]
+        return [rule for rule in broken if not any(re.search(rf"\b{re.escape(key)}\b", str(rule)) for key in wrong)]
+    return []
+
+
+def _remove(nested: dict[Any, Any], path: Sequence[Any]) -> str:
+    """Takes the innermost part of `nested` on the path away, and returns its dotted key."""
+    depth = 0
+    while depth + 1 < len(path) and isinstance(nested.get(path[depth]), dict):
+        nested, depth = nested[path[depth]], depth + 1
+    nested.pop(path[depth], None)
+    return ".".join(str(name) for name in path[: depth + 1])
 
 
 def _unknown(key: str) -> ConfigMistake:

@@ -31,11 +31,11 @@ class ConfigMistake:
 
 
 class ConfigError(PerceiverError):
-    """Raised when a config can't be run; `mistakes` holds them all."""
+    """Raised when a config can't be run; `mistakes` holds them all, `source` the name of their file."""
 
-    def __init__(self, mistakes: Sequence[ConfigMistake]) -> None:
-        self.mistakes = list(mistakes)
-        super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
+    def __init__(self, mistakes: Sequence[ConfigMistake], source: str = "") -> None:
+        self.mistakes, self.source = list(mistakes), source
+        super().__init__("\n".join(f"{source}: {mistake}" if source else str(mistake) for mistake in self.mistakes))
 
 
 class DataError(PerceiverError):

@@ -4,7 +4,8 @@ Paper, section 4.2: 16 clips of 32 frames over the ten seconds. A model with bot
 alone, the other zeroed as by training's dropout.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +40,8 @@ class Evaluation:
     """Files that could not be read."""
     classes: Sequence[ClassLabel]
     """The data set's classes, in the order of the logits."""
+    present: Mapping[str, int]
+    """Clips that had each modality."""
     example: dict[str, Tensor]
     """Inputs of the first clip, a batch of one: for pictures of what the model does with it."""
 
@@ -66,6 +69,8 @@ class Tally:
     """Summed over the clips."""
     bad: list[BadClip] = field(default_factory=list)
     example: dict[str, Tensor] = field(default_factory=dict)
+    present: Counter[str] = field(default_factory=Counter)
+    """Clips that had each modality."""
 
     def of_all(self, ranks: Ranks) -> "Tally":
         """What all ranks have together: they read different files, so each counts once."""
@@ -73,12 +78,14 @@ class Tally:
         counts = ranks.sum(torch.from_numpy(self.counts)).numpy()
         loss = ranks.sum(torch.tensor(self.loss, dtype=torch.float64)).item()
         bad = [clip for found in ranks.gather(self.bad) for clip in found]
-        return Tally(sums, counts, loss, bad, self.example)
+        present = sum(ranks.gather(self.present), Counter[str]())
+        return Tally(sums, counts, loss, bad, self.example, present)
 
     def evaluation(self, data: DataSet) -> Evaluation:
         """The metrics over all files that were read."""
         measured = _metrics(self.sums, self.counts, data, self.loss / max(self.counts.sum(), 1))
-        return Evaluation(*measured, int(self.counts.astype(bool).sum()), self.bad, data.classes, self.example)
+        files = int(self.counts.astype(bool).sum())
+        return Evaluation(*measured, files, self.bad, data.classes, self.present, self.example)
 
 
 def evaluate(
@@ -116,6 +123,7 @@ def tally(
     for batch in eval_batches(data, config, rank=ranks.rank, world=ranks.world, workers=data_workers, device=device):
         found.bad += batch.bad
         refuse_non_finite(batch.inputs, batch.ids)
+        found.present.update(batch.having())
         found.example = found.example or {name: value[:1] for name, value in batch.inputs.items()}
         for view, kept in views.items():
             logits = _logits(model, batch, kept, config)

@@ -1,13 +1,13 @@
 """The model's part of a RunConfig: its inputs, sizes and switches, and the shapes that follow from them.
 
+What has to hold between its keys is in `perceiver.rules`.
+
 Everything here is also in `perceiver.config`, which is where the rest of the project takes it from.
 """
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from perceiver.shapes import shape_mistakes
+from pydantic import BaseModel, ConfigDict, Field
 
 SPEED_ONLY = {"speed_only": True}
 
@@ -92,18 +92,19 @@ class AudioInput(Section):
     """mel: lowest frequency in Hz."""
     mel_high: Annotated[float, Field(gt=0)] = 7_600.0
     """mel: highest frequency in Hz."""
-    mel_mean: float = 0.0
+    mel_mean: Annotated[float, Field(ge=-1_000, le=1_000)] = 0.0
     """mel: subtracted from the logarithm of the magnitudes. Not in the paper; recorded sounds have means around 0."""
-    mel_std: Annotated[float, Field(gt=0)] = 3.0
+    mel_std: Annotated[float, Field(ge=0.001, le=1_000)] = 3.0
     """mel: the logarithm less its mean is divided by this. Not in the paper."""
     mel_positions: Literal["1d", "2d"] = "1d"
     """mel: one axis over the flattened spectrogram (Perceiver IO, table 6), or time and frequency."""
     positions: Literal["fourier", "learned"] = "fourier"
     """Fourier features, or a learned vector per position."""
     bands: Annotated[int, Field(ge=1, le=512)] = 64
-    """Fourier bands per axis. Not in the paper; the fused width allows at most 177 (raw) and 240 (mel)."""
+    """Fourier bands per axis. Not in the paper; its fused width of 487 has room for at most 178 (raw) and 242 (mel)."""
     max_resolution: Literal["grid", "samples"] = "grid"
-    """What sets the highest Fourier frequency: the tokens, or (raw) the samples. Not in the paper."""
+    """What sets the highest Fourier frequency: the tokens, or (raw only) the samples. Not in the paper; the raw bases
+    say samples, as DeepMind's notebook for Kinetics does."""
     position_channels: Annotated[int, Field(ge=1, le=1024)] = 128
     """Width of learned positions."""
     unrolled: bool = False
@@ -170,7 +171,7 @@ class ModelConfig(Section):
     """Vectors of the latent array."""
     latent_channels: Annotated[int, Field(ge=1, le=16_384)] = 1024
     """Width of a latent. 1024 is inferred: the paper gives no size for AudioSet."""
-    latent_init_std: Annotated[float, Field(gt=0)] = 0.02
+    latent_init_std: Annotated[float, Field(ge=1e-6, le=1_000)] = 0.02
     """Scale of the latents' initial values, truncated at two of it."""
     share_weights: bool = False
     """The paper's ImageNet rule: cross-attends 2..R share weights, and all blocks; the first cross-attend is alone."""
@@ -187,7 +188,8 @@ class ModelConfig(Section):
     readout: Literal["mean", "query"] = "mean"
     """Mean over the latents and one linear layer, or Perceiver IO's learned query."""
     missing_modality: Literal["error", "mask"] = "error"
-    """A batch without one of the modalities: refuse it, or let the model see zeros in its place."""
+    """A batch given without a modality, or a split in which no clip has it: refuse it, or let the model see zeros in
+    its place. A single clip that lacks one is normal and always masked."""
     classes: Annotated[int, Field(ge=1, le=100_000)] = 527
     """Logits, one per class of the data set's label list."""
     prior: Annotated[float, Field(gt=0, lt=1)] = 0.5
@@ -207,10 +209,3 @@ class ModelConfig(Section):
     def input_tokens(self) -> int:
         """Length M of the input array."""
         return sum(getattr(self.inputs, name).tokens for name in self.inputs.modalities)
-
-    @model_validator(mode="after")
-    def _shapes_work(self) -> "ModelConfig":
-        mistakes = list(shape_mistakes(self))
-        if mistakes:
-            raise ValueError("\n".join(mistakes))
-        return self

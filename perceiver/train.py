@@ -1,6 +1,6 @@
 """Trains one Perceiver: the story of a trial, from its config to its last score.
 
-Called by the orchestrator's worker, and alone, in one process or in several that share every batch:
+Called by the orchestrator's worker, and alone (`perceiver.alone`), in one process or in several that share every batch:
 
     python -m perceiver.train CONFIG.yaml --data FOLDER --output FOLDER      # run again to go on
     torchrun --nproc-per-node 8 -m perceiver.train CONFIG.yaml --data FOLDER --output FOLDER
@@ -10,10 +10,8 @@ no metrics). Whoever pulls decides at each of them whether to save a checkpoint,
 its top level, never inside a torch context, which would leak into the caller.
 """
 
-import argparse
-import os
-import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -21,26 +19,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from perceiver.config import RunConfig, load
+from perceiver.config import RunConfig
 from perceiver.data.audioset import DataSource, Problem
 from perceiver.data.augment import augmented_parts
 from perceiver.data.bad_clips import refuse_too_many
 from perceiver.data.batch import BadClip, Batch
 from perceiver.data.dataset import open_splits
 from perceiver.data.loading import train_batches
-from perceiver.data.recipe import DEMO
-from perceiver.errors import ConfigError, ConfigMistake, PerceiverError
+from perceiver.data.presence import refuse_absent
+from perceiver.errors import ConfigError, ConfigMistake
 from perceiver.evaluate import Evaluation, evaluate
 from perceiver.meter import Costs, Stretch
 from perceiver.model.inputs import refuse_non_finite
 from perceiver.optim import learning_rate, set_learning_rate
 from perceiver.ranks import Ranks
-from perceiver.state import MANIFEST, TrainState
+from perceiver.state import TrainState
 
 REPORTS = 50
 """Reports of the training loss over a trial, beside those that come with an evaluation."""
@@ -86,9 +83,9 @@ def train(
 
     Raises:
         ConfigError: more ranks than `train.batch_size` has clips.
-        DataError: the data set can't be used, or too many clips are bad.
+        DataError: the data set can't be used, too many clips are bad, or none has a modality (`refuse_absent`).
         NumericError: the loss or an input is not finite; names the clips.
-        CheckpointError: `resume` is damaged or of another config.
+        CheckpointError: `resume` is damaged, or of another config or data set; says what differs.
     """
     device, ranks = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")), Ranks.here()
     _require_work_for(ranks, config)
@@ -98,6 +95,7 @@ def train(
     total = total_steps(config, len(train_set))
     evaluations, reports = _spread(total, config.eval.times), _spread(total, REPORTS)
     state = TrainState.start(config, device) if resume is None else TrainState.load(resume, config, device)
+    state.belong_to({data.split: data.fingerprint() for data in (train_set, eval_set)})
     state.total = total
     model = _shared(state.model, ranks, device)
     model = torch.compile(model) if config.train.compile else model
@@ -111,7 +109,7 @@ def train(
         known_bad=list(state.bad.values()),
     )
     stretch = Stretch(state.losses, config.train.batch_size, ranks)
-    beat = time.monotonic()
+    present, first_step, beat = Counter[str](), state.step, time.monotonic()
 
     while state.step < total:
         set_learning_rate(state.optimizer, learning_rate(state.step, total, config.train))
@@ -119,6 +117,7 @@ def train(
         stretch.add(_step(model, state, batch, config, device, ranks), batch.ids)
         state.step += 1
         state.bad |= {clip.row: clip for clip in batch.bad}
+        present.update(batch.having())
         reports_now, evaluates_now = state.step in reports, state.step in evaluations
         if not (reports_now or evaluates_now or ranks.first(time.monotonic() - beat >= heartbeat)):
             continue
@@ -131,11 +130,14 @@ def train(
             evaluation = evaluate(state.eval_model, eval_set, config, device, data_workers)
             state.bad |= {clip.row: clip for clip in evaluation.bad}
             metrics |= evaluation.metrics
-        for found in ranks.gather(state.bad):
-            state.bad |= found
+            refuse_absent(eval_set, len(eval_set), evaluation.present, config)
+        everywhere = ranks.gather((state.bad, present))
+        for bad, _ in everywhere:
+            state.bad |= bad
         refuse_too_many(state.bad.values(), train_set, config)
+        clips, read = (steps * config.train.batch_size for steps in (state.step, state.step - first_step))
+        refuse_absent(train_set, read, sum((had for _, had in everywhere), Counter()), config)
         state.seconds += costs.lap()
-        clips = state.step * config.train.batch_size
         if metrics:
             metrics |= costs.metrics(state.seconds)
             state.record(clips, metrics)
@@ -204,49 +206,7 @@ def _spread(total: int, times: int) -> set[int]:
     return {round(total * (k + 1) / times) for k in range(times)}
 
 
-def main() -> None:
-    """Trains the config of a file on one machine, saving into a folder from which the next call goes on."""
-    parser = argparse.ArgumentParser(prog="python -m perceiver.train", description=main.__doc__)
-    parser.add_argument("config", type=Path, help="YAML file of a RunConfig, such as sweeps/base/tiny.yaml")
-    parser.add_argument("--data", help="folder or URL of the data set; a synthetic one is made in the output folder")
-    parser.add_argument("--labels", help="the label list, where it lies apart from the data")
-    parser.add_argument("--output", type=Path, default=Path("runs/alone"), help="folder of the checkpoint")
-    parser.add_argument("--workers", type=int, default=0, help="processes that read clips")
-    arguments = parser.parse_args()
-    try:
-        _meet()
-        _train_alone(arguments)
-    except PerceiverError as error:
-        sys.exit(f"{type(error).__name__}: {error}")
-
-
-def _meet() -> None:
-    """Waits for the other processes that torchrun started; alone, there is nobody to meet."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-
-
-def _train_alone(arguments: argparse.Namespace) -> None:
-    config, folder = load(arguments.config), arguments.output / "checkpoint"
-    data = DataSource(
-        arguments.data or str(arguments.output / "data"), arguments.labels, None if arguments.data else DEMO
-    )
-    resume = folder if (folder / MANIFEST).exists() else None
-    for progress in train(config, resume, data=data, data_workers=arguments.workers):
-        if not Ranks.here().is_first:
-            continue
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in progress.metrics.items())
-        print(f"{progress.fraction:4.0%}  {progress.clips} clips  {shown}", flush=True)
-        if progress.evaluation or not progress.metrics:
-            progress.state.save(folder)
-    if Ranks.here().is_first:
-        print(f"Trained; the checkpoint is in {folder}")
-    if dist.is_initialized():
-        dist.destroy_process_group()
-
-
 if __name__ == "__main__":
+    from perceiver.alone import main
+
     main()

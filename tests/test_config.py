@@ -62,6 +62,14 @@ def test_one_modality_alone_has_its_own_width(changes: dict, shape: tuple[int, i
         ({f"{AUDIO}.kind": "mell"}, f'{AUDIO}.kind: "mell" is none of mel, raw. Nearest: mel'),
         ({"model.iteration": 3}, "model.iteration: not a key of the configuration. Nearest: model.iterations"),
         ({"data": 3}, "data: expected a mapping, got 3"),
+        ({"model": 3, "model.latents": 4}, "model: expected a mapping, got 3"),
+        ({f"{VIDEO}.bands": 4, VIDEO: "yes"}, f'{VIDEO}: expected a mapping, got "yes"'),
+        ({VIDEO: [1], f"{VIDEO}.bands": 4}, f"{VIDEO}: expected a mapping, got [1]"),
+        ({"train": None, "train.lr": 0.1}, "train: expected a mapping, got null"),
+        ({3: 4}, f"3: not a key of the configuration. Nearest: {nearest_key('3')}"),
+        ({"train.epochs": 1e300}, "train.epochs: 1e+300 is above its greatest value, 1000000.0"),
+        ({"train.steps": 10**12}, "train.steps: 1000000000000 is above its greatest value, 1000000000"),
+        ({f"{AUDIO}.mel_std": 1e-300}, f"{AUDIO}.mel_std: 1e-300 is below its least value, 0.001"),
     ],
 )
 def test_a_wrong_value_is_told_with_what_is_allowed(changes: dict, message: str) -> None:
@@ -87,6 +95,26 @@ def test_all_mistakes_are_told_at_once() -> None:
         ({f"{AUDIO}.mel_high": 30_000.0}, ("mel_high 30000", "48000")),
         ({"train.video_dropout": 0.6, "train.audio_dropout": 0.6}, ("above 1",)),
         ({"train.micro_batch": 1024}, ("train.micro_batch 1024", "train.batch_size 512")),
+        ({"train.steps": 9, "train.warmup_steps": 10}, ("train.warmup_steps 10", "train.steps 9")),
+        ({"model.cross_heads": 2}, ("487 = 384 of", f"{VIDEO}.patch [2, 8, 8]", f"{VIDEO}.bands 16", "embedding 4")),
+        ({f"{AUDIO}.kind": "raw", f"{AUDIO}.segment": 512}, ("641 = ", f"lower {AUDIO}.segment, or", "linear")),
+        (
+            {f"{AUDIO}.kind": "raw", f"{AUDIO}.bands": 200},
+            (f"529 = {AUDIO}.segment 128 + (2 x {AUDIO}.bands 200 + 1)", f"lower {AUDIO}.segment or {AUDIO}.bands,"),
+        ),
+        (
+            {f"{AUDIO}.positions": "learned", f"{AUDIO}.position_channels": 600},
+            (f"601 = 1 of {AUDIO}.kind mel + {AUDIO}.position_channels 600", f"lower {AUDIO}.position_channels,"),
+        ),
+        (
+            {VIDEO: None, "model.unroll_time": True, "model.iterations": 7},
+            (f"{VIDEO} null", "60 time steps", f"{AUDIO}.samples 61440 / {AUDIO}.mel_hop 1024"),
+        ),
+        ({f"{AUDIO}.max_resolution": "samples"}, (f"{AUDIO}.max_resolution samples is for raw", f"{AUDIO}.kind mel")),
+        (
+            {f"{AUDIO}.mel_window": 512},
+            (f"of {AUDIO}.mel_bins 80", "93.75 Hz", f"{AUDIO}.mel_low 80", f"{AUDIO}.mel_window 512", "sample_rate"),
+        ),
     ],
 )
 def test_values_that_do_not_fit_together_are_told_with_their_keys(changes: dict, keys: tuple[str, ...]) -> None:
@@ -96,6 +124,49 @@ def test_values_that_do_not_fit_together_are_told_with_their_keys(changes: dict,
 
 def test_two_rules_broken_are_two_mistakes() -> None:
     assert len(mistakes_of({"model.self_heads": 7, f"{VIDEO}.size": 225})) == 2
+
+
+def test_rules_between_keys_are_told_beside_wrong_fields() -> None:
+    found = mistakes_of({"train.lr": "x", "model.self_heads": 7, "train.micro_batch": 1024, f"{VIDEO}.size": 225})
+    assert len(found) == 4 and found[0].startswith("train.lr")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model.self_heads": "x", "model.latent_channels": 1001},
+        {f"{VIDEO}.patch": [2, "x", 8], f"{VIDEO}.size": 225},
+        {VIDEO: 3, f"{AUDIO}.samples": 1024},
+    ],
+)
+def test_a_rule_is_not_judged_where_a_field_of_it_is_wrong(changes: dict) -> None:
+    (message,) = mistakes_of(changes)
+    assert message.startswith(next(iter(changes)))
+
+
+def test_a_rule_is_not_judged_where_an_unknown_name_may_mean_a_field_of_it() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse({"model": {"self_head": 7, "latent_channels": 1001}})
+    assert [mistake.nearest for mistake in caught.value.mistakes] == ["model.self_heads"]
+
+
+def test_the_text_on_audio_bands_is_true() -> None:
+    assert "at most 178 (raw) and 242 (mel)" in all_keys()[f"{AUDIO}.bands"].description
+    for kind, most in (("raw", 178), ("mel", 242)):
+        with_changes(RunConfig(), {f"{AUDIO}.kind": kind, f"{AUDIO}.bands": most})
+        assert len(mistakes_of({f"{AUDIO}.kind": kind, f"{AUDIO}.bands": most + 1})) == 1
+
+
+def test_changes_are_applied_from_the_outside_in_and_stay_as_they_were() -> None:
+    given = {f"{VIDEO}.bands": 4, VIDEO: {"frames": 32}}
+    assert with_changes(RunConfig(), given).model.inputs.video.bands == 4
+    assert given == {f"{VIDEO}.bands": 4, VIDEO: {"frames": 32}}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_keys_inside_a_part_that_is_switched_off_fall_away(order: int) -> None:
+    given = dict([(f"{VIDEO}.bands", 4), (VIDEO, None)][::order])
+    assert with_changes(RunConfig(), given).model.inputs.video is None
 
 
 def test_flat_and_nested_forms_are_the_same_config() -> None:
@@ -143,14 +214,28 @@ def test_a_yaml_file_is_a_config(tmp_path: Path) -> None:
     assert load(path).train.lr == 0.0001
 
 
-@pytest.mark.parametrize("text", ["- 1\n", "", "train: [", "\tx: 1\n"])
-def test_a_file_that_holds_no_config_is_named(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("- 1\n", "holds no mapping"),
+        ("", "holds no mapping"),
+        ("train: [", "can't be read as YAML"),
+        ("\tx: 1\n", "can't be read as YAML"),
+        ("train: {lr: 1, lr: 2}\n", "the key lr is given twice"),
+        ("when: 2020-99-99\n", "can't be read as YAML"),
+        ("train: {lr: -1}\n", "train.lr: -1 must be above 0"),
+        ("3: 4\n", "3: "),
+    ],
+)
+def test_a_file_that_holds_no_config_is_named(tmp_path: Path, text: str, problem: str) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=r"config\.yaml"):
+    with pytest.raises(ConfigError, match=rf"config\.yaml: .*{problem}"):
         load(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"absent\.yaml"):
+    with pytest.raises(ConfigError, match=r"absent\.yaml: is not there"):
         load(tmp_path / "absent.yaml")
+    with pytest.raises(ConfigError, match="can't be read: Is a directory"):
+        load(tmp_path)

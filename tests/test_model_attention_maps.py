@@ -4,13 +4,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import pytest
 import torch
 from model_maker import clips, stir, tiny
 
-from perceiver.attention_maps import draw_attention
+from perceiver.attention_maps import draw_attention, draw_clip
 from perceiver.config import load, with_changes
+from perceiver.errors import DataError
 from perceiver.model.perceiver import build_model
+from perceiver.state import TrainState
 from perceiver.train import train
 
 BASE = Path(__file__).parent.parent / "sweeps" / "base" / "tiny.yaml"
@@ -94,3 +97,15 @@ def test_a_checkpoints_attention_is_drawn_over_any_clip(synthetic_source, tmp_pa
     assert all(path.read_bytes().startswith(PNG) for path in paths)
     wrong = subprocess.run([*command, "nowhere.mp4", str(tmp_path / "maps")], capture_output=True, text=True)
     assert wrong.returncode == 1 and wrong.stderr == "ClipError: nowhere.mp4 is not there\n"
+
+
+def test_a_file_without_sound_is_told_as_such(tmp_path) -> None:
+    TrainState.start(load(BASE), torch.device("cpu")).save(tmp_path / "checkpoint")
+    with av.open(str(tmp_path / "silent.mp4"), "w") as silent:
+        video = silent.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        video.width = video.height = 32
+        for _ in range(40):
+            silent.mux(video.encode(av.VideoFrame(32, 32, "yuv420p")))
+        silent.mux(video.encode(None))
+    with pytest.raises(DataError, match=r"silent\.mp4 has no sound there, which this model needs$"):
+        draw_clip(tmp_path / "checkpoint", str(tmp_path / "silent.mp4"), tmp_path / "maps")

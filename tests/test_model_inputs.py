@@ -7,13 +7,14 @@ import pytest
 import torch
 from model_maker import clips, stir, tiny
 
-from perceiver.config import ConfigError
+from perceiver.config import AudioInput, ConfigError
 from perceiver.errors import DataError, NumericError
 from perceiver.model.inputs import InputTokens, VideoValues, refuse_non_finite
 from perceiver.model.mel import LogMel
 from perceiver.model.perceiver import build_model
 from perceiver.model.positions import fourier_features
 from perceiver.model.tokens import join
+from perceiver.rules import empty_mel_bins
 
 
 def test_a_patch_holds_its_pixels_in_the_order_time_row_column_colour() -> None:
@@ -163,6 +164,42 @@ def test_a_wrong_shape_is_an_error_that_says_what_would_be_right() -> None:
         model({**inputs, "video": inputs["video"].permute(0, 4, 1, 2, 3)})
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda x: ({**x, "video": x["video"][:2]}, {}), "batches of 3 and 2 clips of audio and video"),
+        (lambda x: ({**x, "audio": x["audio"][:1]}, {}), "batches of 1 and 3 clips"),
+        (lambda x: ({**x, "audio": (x["audio"] * 32_767).short()}, {}), r"torch.int16: .* in \[-1, 1\]"),
+        (lambda x: (x, {"present": {"vidoe": torch.ones(3)}}), "'vidoe', which is no modality: audio and video are"),
+        (lambda x: (x, {"present": {"video": torch.tensor([False])}}), r"shape \(1,\): give .* \(3,\)"),
+        (lambda x: (x, {"blank": "token"}), "'token': give 'values' or 'tokens'"),
+    ],
+)
+def test_a_wrong_batch_is_an_error_that_says_what_would_be_right(wrong, words) -> None:
+    model = build_model(tiny())
+    inputs, arguments = wrong(clips(model.config))
+    with pytest.raises(DataError, match=words):
+        model(inputs, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "top"),
+    [
+        ({}, "video", (2, 2, 2)),
+        ({"inputs__video__max_resolution": "pixels"}, "video", (4, 16, 16)),
+        ({"inputs__audio__kind": "raw"}, "audio", (60,)),
+        ({"inputs__audio__kind": "raw", "inputs__audio__max_resolution": "samples"}, "audio", (7_680,)),
+        ({}, "audio", (128,)),
+        ({"inputs__audio__mel_positions": "2d"}, "audio", (8, 16)),
+    ],
+)
+def test_the_highest_frequency_is_what_the_config_says(changes, name, top) -> None:
+    config = tiny(**changes)
+    part = getattr(config.inputs, name)
+    grid = part.grid if len(top) > 1 else (part.tokens,)
+    assert torch.equal(InputTokens(config).positions[name](), fourier_features(grid, part.bands, top))
+
+
 def test_clips_that_are_not_finite_are_named() -> None:
     inputs, ids = clips(tiny(), batch=4), ["a", "b", "c", "d"]
     refuse_non_finite(inputs, ids)
@@ -187,6 +224,14 @@ def test_shapes_that_cannot_work_are_errors_with_the_keys_and_the_arithmetic(cha
     with pytest.raises(ConfigError) as error:
         tiny(**changes)
     assert all(key in str(error.value) for key in keys)
+
+
+@pytest.mark.filterwarnings("ignore:At least one mel filterbank")
+@pytest.mark.parametrize(("bins", "window"), [(80, 2048), (80, 512), (80, 1024), (128, 512), (512, 17), (64, 1024)])
+@pytest.mark.parametrize("low", [0.0, 80.0])
+def test_empty_mel_bins_are_counted_as_the_filters_have_them(bins: int, window: int, low: float) -> None:
+    audio = AudioInput(mel_bins=bins, mel_window=window, mel_low=low)
+    assert empty_mel_bins(audio) == int((LogMel(audio).filters.sum(0) == 0).sum())
 
 
 def test_the_tokenisers_hold_no_state_but_learned_weights() -> None:

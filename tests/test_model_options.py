@@ -33,6 +33,22 @@ def test_initial_values_follow_haiku() -> None:
     assert not layer.bias.any()
 
 
+def test_what_is_learned_starts_at_the_scale_that_the_config_or_the_paper_gives() -> None:
+    """0.02 for modality embeddings and the read-out's query, 1 for learned positions (DeepMind's code, paper 4.1)."""
+    torch.manual_seed(0)
+    learned = {"inputs__video__positions": "learned", "inputs__video__position_channels": 100}
+    model = build_model(tiny(latents=50, latent_channels=256, latent_init_std=0.5, readout="query", **learned))
+    starts = [
+        (model.encoder.latents, 0.5),
+        (model.tokens.embeddings["audio"], 0.02),
+        (model.readout.query, 0.02),
+        (model.tokens.positions["video"].table, 1.0),
+    ]
+    for param, scale in starts:
+        assert param.numel() >= 256 and param.abs().max() <= 2 * scale
+        assert param.std().item() == pytest.approx(0.88 * scale, rel=0.12)
+
+
 def test_a_new_model_gives_every_class_probability_one_half() -> None:
     model = build_model(tiny())
     assert not model(clips(model.config)).any()

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
+from perceiver.alone import newest
 from perceiver.config import RunConfig, dump, load, with_changes
 from perceiver.data.audioset import DataSource
 
@@ -32,8 +33,9 @@ def train_with(ranks: int, config: RunConfig, data: DataSource, folder: Path) ->
 
 
 def result(folder: Path) -> tuple[dict, list[dict]]:
-    history = json.loads((folder / "checkpoint" / "progress.json").read_text())["history"]
-    return load_file(folder / "checkpoint" / "model.safetensors"), [entry["metrics"] for entry in history]
+    checkpoint = newest(folder / "checkpoints")
+    history = json.loads((checkpoint / "progress.json").read_text())["history"]
+    return load_file(checkpoint / "model.safetensors"), [entry["metrics"] for entry in history]
 
 
 def test_two_ranks_compute_what_one_does(synthetic_source: DataSource, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_the_local_site_is_the_default() -> None:
 @pytest.mark.parametrize(
     ("name", "differing"),
     [
-        ("audioset_raw_video", {"model.inputs.audio.kind"}),
+        ("audioset_raw_video", {"model.inputs.audio.kind", "model.inputs.audio.max_resolution"}),
         ("audioset_tuned", {"train.spec_augment", "train.audio_dropout"}),
         ("audioset_shared", {"model.iterations", "model.layers_per_block", "model.share_weights"}),
     ],

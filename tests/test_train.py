@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 import torch
 
@@ -13,7 +14,7 @@ from perceiver.data.audioset import DataSource
 from perceiver.data.dataset import open_splits
 from perceiver.data.sampling import make_sampler
 from perceiver.errors import CheckpointError, DataError, NumericError
-from perceiver.state import load_weights
+from perceiver.state import TrainState, load_weights
 from perceiver.train import Progress, total_steps, train
 
 BASE = Path(__file__).parent.parent / "sweeps" / "base" / "tiny.yaml"
@@ -103,6 +104,25 @@ def test_activation_checkpointing_changes_no_result(synthetic_source: DataSource
     assert computed_again.metrics["train/loss"] == pytest.approx(kept.metrics["train/loss"], rel=1e-5)
 
 
+def test_gradients_are_clipped_by_their_global_norm(synthetic_source: DataSource) -> None:
+    def norm(clip_norm: float | None) -> float:
+        model = run(config(train__steps=1, train__clip_norm=clip_norm, eval__clips=1), synthetic_source)[-1].state.model
+        return torch.nn.utils.get_total_norm([param.grad for param in model.parameters()]).item()
+
+    whole = norm(None)
+    assert norm(whole / 4) == pytest.approx(whole / 4, rel=1e-3)
+    assert norm(whole * 4) == pytest.approx(whole, rel=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:.*script_method. is deprecated")  # of torch's compiler, about its own doing
+def test_training_runs_the_compiled_model_where_the_config_says_so(synthetic_source: DataSource) -> None:
+    """Compiling takes a minute; torch can be told to refuse instead, which only code that is to be compiled notices."""
+    with torch.compiler.set_stance("fail_on_recompile"):
+        assert run(config(train__steps=1, eval__clips=1), synthetic_source)[-1].fraction == 1
+        with pytest.raises(RuntimeError, match="fail_on_recompile"):
+            run(config(train__steps=1, train__compile=True), synthetic_source)
+
+
 def test_bfloat16_stays_close(synthetic_source: DataSource) -> None:
     full = run(config(), synthetic_source)[-1]
     half = run(config(train__precision="bfloat16"), synthetic_source)[-1]
@@ -116,8 +136,62 @@ def test_a_loss_that_is_not_finite_names_the_clips(synthetic_source: DataSource)
 
 def test_a_checkpoint_of_another_config_is_refused(synthetic_source: DataSource, tmp_path: Path) -> None:
     run(config(), synthetic_source)[-1].state.save(tmp_path)
-    with pytest.raises(CheckpointError, match="another config"):
+    with pytest.raises(CheckpointError, match=r"another config: train\.lr was 0\.005 and is 0\.5$"):
         run(config(train__lr=0.5), synthetic_source, tmp_path)
+
+
+def test_a_checkpoint_of_other_data_is_refused(synthetic_source: DataSource, tmp_path: Path) -> None:
+    run(config(), synthetic_source)[-1].state.save(tmp_path / "saved")
+    shutil.copytree(synthetic_source.url, tmp_path / "set")
+    table = tmp_path / "set" / "train_segments.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(CheckpointError, match=r'other data: train was "18 clips, digest \w+" and is "17 clips'):
+        run(config(), DataSource(str(tmp_path / "set")), tmp_path / "saved")
+
+
+@pytest.mark.parametrize(
+    "manifest", ["[]", "null", "3", '{"files": []}', '{"files": {}}', '{"files": {"state.pt": 1}}']
+)
+def test_a_manifest_that_lists_nothing_is_none(manifest: str, tmp_path: Path) -> None:
+    TrainState.start(config(), torch.device("cpu")).save(tmp_path)
+    (tmp_path / "MANIFEST.json").write_text(manifest)
+    with pytest.raises(CheckpointError, match=r"no complete checkpoint|damaged"):
+        load_weights(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def silent_source(synthetic_source: DataSource, tmp_path_factory: pytest.TempPathFactory) -> DataSource:
+    """The synthetic set, its clips without their sound."""
+    folder = tmp_path_factory.mktemp("data") / "silent"
+    shutil.copytree(synthetic_source.url, folder)
+    for clip in (folder / "clips").iterdir():
+        silent = clip.with_name("silent.mp4")
+        with av.open(str(clip)) as source, av.open(str(silent), "w") as target:
+            video = target.add_stream_from_template(source.streams.video[0])
+            for packet in source.demux(source.streams.video[0]):
+                if packet.dts is not None:
+                    packet.stream = video
+                    target.mux(packet)
+        silent.replace(clip)
+    return DataSource(str(folder))
+
+
+def test_a_split_without_any_sound_is_an_error_unless_it_may_be_masked(silent_source: DataSource) -> None:
+    with pytest.raises(DataError, match=r"none of 18 train clips .* has audio, and model\.missing_modality is 'error'"):
+        run(config(eval__times=1), silent_source)
+    assert run(config(model__missing_modality="mask"), silent_source)[-1].fraction == 1
+    with pytest.raises(DataError, match=r"none of 9 eval clips .* model\.inputs\.audio: null would do without"):
+        run(config(train__steps=1), silent_source)
+
+
+def test_a_clip_without_sound_is_masked(
+    silent_source: DataSource, synthetic_source: DataSource, tmp_path: Path
+) -> None:
+    shutil.copytree(silent_source.url, tmp_path / "set")
+    for split in ("train", "eval"):
+        name = f"clips/{split}000003.mp4"
+        shutil.copy(f"{synthetic_source.url}/{name}", tmp_path / "set" / name)
+    assert run(config(), DataSource(str(tmp_path / "set")))[-1].fraction == 1
 
 
 def test_a_damaged_checkpoint_is_told(synthetic_source: DataSource, tmp_path: Path) -> None:

@@ -49,6 +49,10 @@ class Batch:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def having(self) -> dict[str, int]:
+        """How many of the clips have each modality."""
+        return {name: int(there.sum()) for name, there in self.present.items()}
+
     def to(self, device: torch.device | str) -> "Batch":
         """The batch with inputs, presence and labels on a device; what only the CPU needs stays there."""
         inputs = {name: value.to(device, non_blocking=True) for name, value in self.inputs.items()}

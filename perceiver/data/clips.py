@@ -88,7 +88,11 @@ def read_clip(clip: Clip, wants: Wants, moment: float) -> Excerpt:
 
 
 def read_clips(clip: Clip, wants: Wants, count: int) -> list[Excerpt]:
-    """`count` overlapping clips that cover the segment evenly (DMVR's linspace), from one decode of the file.
+    """`count` overlapping clips that cover the segment evenly, from one decode of the file.
+
+    Clips begin at floor(linspace(0, steps - length, count)) of `Wants.grid`, as DMVR's `sample_linspace_sequence`
+    has it: at frames, or at samples where the model has no video. Beside frames, sound is cut at the time of the clip's
+    first one; DMVR takes a linspace of the samples then too, which is up to a frame (40 ms) off.
 
     Their arrays are views of what was decoded: a picture that several clips show is there once.
 

@@ -90,5 +90,5 @@ class Encoder(nn.Module):
 
     def _run(self, module: nn.Module, *arguments: object) -> Tensor:
         if self.checkpointing and torch.is_grad_enabled():
-            return checkpoint(module, *arguments, use_reentrant=False)
+            return checkpoint(module, *arguments, use_reentrant=False, preserve_rng_state=False)  # nothing draws
         return module(*arguments)

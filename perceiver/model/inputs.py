@@ -97,11 +97,9 @@ class InputTokens(nn.Module):
         mel_mask: Tensor | None = None,
     ) -> list[Tokens]:
         """One `Tokens` per modality; arguments as in `Perceiver.forward`."""
-        clips = self._check(inputs)
-        return [
-            self._tokens(name, inputs.get(name), clips, (present or {}).get(name), blank, mel_mask)
-            for name in self.names
-        ]
+        clips, present = self._check(inputs), present or {}
+        _check_dropped(present, blank, clips)
+        return [self._tokens(name, inputs.get(name), clips, present.get(name), blank, mel_mask) for name in self.names]
 
     def _tokens(
         self, name: str, raw: Tensor | None, clips: int, present: Tensor | None, blank: str, mel_mask: Tensor | None
@@ -136,7 +134,25 @@ class InputTokens(nn.Module):
             expected, got = self.values[name].shape, tuple(inputs[name].shape[1:])
             if got != expected:
                 raise DataError(f"{name} of shape {got} a clip, but model.inputs.{name} asks for {expected}")
-        return inputs[given[0]].shape[0]
+        sizes = [inputs[name].shape[0] for name in given]
+        if sizes != sizes[:1] * len(sizes):
+            raise DataError(f"batches of {' and '.join(map(str, sizes))} clips of {' and '.join(given)}: give as many")
+        if "audio" in given and not inputs["audio"].is_floating_point():
+            raise DataError(f"audio of {inputs['audio'].dtype}: give floating-point samples in [-1, 1]")
+        return sizes[0]
+
+
+def _check_dropped(present: Mapping[str, Tensor], blank: str, clips: int) -> None:
+    """DataError where `present` or `blank` says something that would not be heard."""
+    for name, there in present.items():
+        if name not in ("audio", "video"):
+            raise DataError(f"present has {name!r}, which is no modality: audio and video are")
+        if there.shape != (clips,):
+            raise DataError(
+                f"present[{name!r}] is of shape {tuple(there.shape)}: give one value for each clip, ({clips},)"
+            )
+    if blank not in ("values", "tokens"):
+        raise DataError(f"blank is {blank!r}: give 'values' or 'tokens'")
 
 
 def refuse_non_finite(inputs: Mapping[str, Tensor], ids: Sequence[str]) -> None:

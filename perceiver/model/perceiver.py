@@ -52,7 +52,8 @@ class Perceiver(nn.Module):
             mel_mask: bool (B, frames, bins), True where SpecAugment sets the spectrogram to its mean.
 
         Raises:
-            DataError: a modality is missing and `model.missing_modality` is not "mask", or a shape is not the config's.
+            DataError: a modality is missing and `model.missing_modality` is not "mask", a shape is not the config's, or
+                an argument is none of the above.
         """
         tokens = self.tokens(inputs, present=present, blank=blank, mel_mask=mel_mask)
         return self.readout(self.encoder(tokens))

@@ -3,9 +3,10 @@
     python tests/benchmarks/model.py                                   # this machine's CPU or GPU, float32, batch 1
     python tests/benchmarks/model.py --precision bfloat16 --compile --batch 1 16 64 --kernels       # on a GPU
 
-Needs torch and torchaudio; the peers take part where they are installed. All contenders stand behind the same input
-tokens (so that the modality embeddings learn in each of them) and before the same mean and linear layer; a step is
-forward and backward. Steps are interleaved, so that a machine's bad minute hits every contender. Columns:
+Needs torch, torchaudio, pydantic and PyYAML, and this checkout on the PYTHONPATH; the peers take part where they are
+installed. All contenders stand behind the same input tokens (so that the modality embeddings learn in each of them) and
+before the same mean and linear layer; a step is forward and backward. Steps are interleaved, so that a machine's bad
+minute hits every contender. Columns:
 
     ms           median over the steps
     speed        ms of `ours` over this row's ms: 0.5 is half as fast as ours
