@@ -16,9 +16,10 @@ from torch.nn import functional as F
 
 from perceiver.config import RunConfig
 from perceiver.data.audioset import ClassLabel
+from perceiver.data.bad_clips import refuse_too_many
 from perceiver.data.batch import BadClip, Batch
 from perceiver.data.dataset import DataSet
-from perceiver.data.loading import eval_batches, refuse_too_many
+from perceiver.data.loading import eval_batches
 from perceiver.errors import NumericError
 from perceiver.metrics import Metrics, scores_to_metrics
 from perceiver.model.inputs import refuse_non_finite

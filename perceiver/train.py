@@ -26,9 +26,10 @@ from torch.nn.parallel import DistributedDataParallel
 from perceiver.config import RunConfig
 from perceiver.data.audioset import DataSource, Problem
 from perceiver.data.augment import augmented_parts
+from perceiver.data.bad_clips import refuse_too_many
 from perceiver.data.batch import BadClip, Batch
 from perceiver.data.dataset import open_splits
-from perceiver.data.loading import refuse_too_many, train_batches
+from perceiver.data.loading import train_batches
 from perceiver.data.presence import refuse_absent
 from perceiver.errors import ConfigError, ConfigMistake
 from perceiver.evaluate import Evaluation, evaluate

@@ -22,7 +22,7 @@ from perceiver.config import RunConfig
 from perceiver.data.batch import Batch
 from perceiver.data.draws import uniform
 
-# Slots of the draws; slot 0 is the clip's moment (loading.MOMENT).
+# Slots of the draws; slot 0 is the clip's moment (reading.MOMENT).
 _DROPOUT, _FLIP, _COLOURED, _BRIGHTNESS, _SATURATION, _CONTRAST, _HUE, _MIXUP = range(1, 9)
 _STRIPES = 16  # two a stripe: width and place
 _CROP = 32  # four a try: area, proportions, place across and down

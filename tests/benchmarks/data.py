@@ -34,7 +34,8 @@ from perceiver.config import RunConfig, with_changes
 from perceiver.data.audioset import ClassLabel, DataSource, Segment
 from perceiver.data.clips import Excerpt, Wants, read_clip, read_clips
 from perceiver.data.dataset import Clip, DataSet
-from perceiver.data.loading import _Reader, _shapes, _stack, _Task, train_batches
+from perceiver.data.loading import train_batches
+from perceiver.data.reading import Reader, Task, shapes_of, stack
 
 FPS, FRAMES, RATE, SAMPLES = 25, 32, 48_000, 61_440
 Pair = tuple[np.ndarray, np.ndarray]
@@ -163,7 +164,7 @@ def compare_evaluation(clips: list[Clip], wants: Wants, count: int) -> None:
     import torch
 
     torch.set_num_threads(1)
-    reader, shapes = _Reader(wants, 16), _shapes(wants)
+    reader, shapes = Reader(wants, 16), shapes_of(wants)
     took: dict[str, list[float]] = {"once": [], "once, ready": [], "apart": [], "apart, ready": []}
     for number in range(count):
         clip = clips[number * len(clips) // count]
@@ -173,11 +174,11 @@ def compare_evaluation(clips: list[Clip], wants: Wants, count: int) -> None:
         excerpts = [read_clip(clip, wants, number / 16) for number in range(16)]
         moments.append(time.process_time())
         for name, (shape, kind) in shapes.items():
-            _stack([getattr(excerpt, name) for excerpt in excerpts], shape, kind)
+            stack([getattr(excerpt, name) for excerpt in excerpts], shape, kind)
         moments.append(time.process_time())
         del excerpts
         moments.append(time.process_time())
-        reader[[_Task(0, [(0, clip)])]]
+        reader[[Task(0, [(0, clip)])]]
         moments.append(time.process_time())
         once, apart, stacked, _, ready = np.diff(moments)
         for name, seconds in zip(took, (once, ready, apart, apart + stacked), strict=True):

@@ -27,6 +27,7 @@ from perceiver.config import RunConfig
 from perceiver.data.audioset import Segment, Split
 from perceiver.data.clips import Wants, read_clip, read_clips
 from perceiver.data.dataset import Clip
+from perceiver.data.encode import GROUP, X264
 from perceiver.data.files import FileRange
 from perceiver.data.media import Media
 from perceiver.data.packing import ShardTask, write_shard
@@ -34,13 +35,12 @@ from perceiver.data.pictures import read_pictures
 from perceiver.data.shards import Form
 
 SIZE, FRAMES = 256, 32
-_FAST = {"preset": "medium", "tune": "psnr,fastdecode", "sc_threshold": "0"}
 FORMS: dict[str, tuple[str, str, int, dict[str, str]]] = {
-    "h264, group of 12": ("libx264", "h264", 12, _FAST | {"crf": "20"}),
-    "h264, group of 12, smaller": ("libx264", "h264", 12, _FAST | {"crf": "24"}),
-    "h264, group of 4": ("libx264", "h264", 4, _FAST | {"crf": "20"}),
-    "h264, x264's defaults": ("libx264", "h264", 12, {"crf": "20"}),
-    "h264, keyframes only": ("libx264", "h264", 1, _FAST | {"crf": "20"}),
+    "h264, group of 12": ("libx264", "h264", GROUP, X264),
+    "h264, group of 4": ("libx264", "h264", 4, X264),
+    "h264, with lookahead": ("libx264", "h264", GROUP, X264 | {"x264-params": "", "crf": "20"}),
+    "h264, x264's defaults": ("libx264", "h264", GROUP, {"crf": "20"}),
+    "h264, keyframes only": ("libx264", "h264", 1, X264),
     "MJPEG": ("mjpeg", "mjpeg", 1, {"b": "1000000", "qmin": "4", "qmax": "4"}),
     "MPEG-2, group of 12": ("mpeg2video", "mpeg2video", 12, {"b": "600000"}),
 }

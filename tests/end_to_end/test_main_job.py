@@ -132,11 +132,3 @@ def test_an_edited_file_drops_trials_from_the_board_and_gives_them_back(workplac
     workplace.write_sweep("edited", {"train.video_dropout": [0.0, 0.3]}, **{"train.epochs": 5.0})
     refused = workplace.sweep("run", file)
     assert refused.returncode == 2 and "none of its trials" in refused.stderr
-
-
-def test_what_is_planned_but_not_run_yet_is_refused(workplace: Workplace) -> None:
-    file = workplace.write_sweep("wide", {"train.video_dropout": [0.0, 0.3]})
-    with (workplace.folder / "site.yaml").open("a") as text:
-        text.write("workers: 2\n")
-    refused = workplace.sweep("run", file)
-    assert refused.returncode == 2 and "several workers per trial" in refused.stderr

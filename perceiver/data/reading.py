@@ -1,0 +1,133 @@
+"""What a worker of a loader does: reads the clips of one batch, and hands them over as few tensors.
+
+Training clips are stacked. The clips of an evaluation's file overlap, so the file's pictures and samples are handed
+over once, with the step at which each clip begins: they are cut on the device.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from perceiver.data.batch import BadClip
+from perceiver.data.clips import Excerpt, Wants, read_clip, read_clips
+from perceiver.data.dataset import Clip
+from perceiver.data.draws import uniform
+from perceiver.data.memory import give_memory_back
+from perceiver.errors import ClipError
+
+MOMENT = 0
+"""Slot of the draw (see `draws.uniform`) that chooses a clip's place in its file."""
+_TRIM_EVERY = 128
+"""Files read between two times that freed memory goes back to the system."""
+
+
+class Task(NamedTuple):
+    """A place in a batch: its seed, and the clips that may fill it, the next where one can't be read."""
+
+    seed: int
+    candidates: list[tuple[int, Clip]]
+
+
+@dataclass
+class Read:
+    """What a worker sends back: the clips that were read, and what could not be.
+
+    `inputs` holds clips one after the other, (B, ...), or where clips overlap what they are cut from, (steps, ...):
+    clip i is then the one that begins at step `begins[i]`.
+    """
+
+    inputs: dict[str, Tensor]
+    begins: dict[str, list[int]]
+    present: dict[str, Tensor]
+    aspect: Tensor
+    rows: list[int]
+    seeds: list[int]
+    padded: int
+    bad: list[BadClip]
+
+    def pin_memory(self) -> "Read":
+        """Called by the DataLoader's own thread, so that the way to a GPU costs the trial nothing."""
+        self.inputs = {name: values.pin_memory() for name, values in self.inputs.items()}
+        return self
+
+
+class Reader(Dataset[Read]):
+    """Runs in a worker: reads the clips of one batch. Holds no file and no data set, so it is cheap to send."""
+
+    def __init__(self, wants: Wants, clips: int | None) -> None:
+        self._wants, self._clips, self._read = wants, clips, 0
+
+    def __getitem__(self, tasks: list[Task]) -> Read:
+        self._read += len(tasks)
+        if self._read >= _TRIM_EVERY:
+            self._read = 0
+            give_memory_back()
+        excerpts: list[Excerpt] = []
+        rows, seeds, bad = [], [], []
+        for seed, candidates in tasks:
+            for row, clip in candidates:
+                try:
+                    found = self._excerpts(clip, seed)
+                except ClipError as error:
+                    bad.append(BadClip(clip.id, clip.path, error.reason, str(error), start=clip.start))
+                    continue
+                excerpts += found
+                rows += [row] * len(found)
+                seeds += [seed] * len(found)
+                break
+        read = Read({}, {}, {}, torch.tensor([one.aspect for one in excerpts]), rows, seeds, 0, bad)
+        for name, (shape, kind) in shapes_of(self._wants).items():
+            values = [getattr(excerpt, name) for excerpt in excerpts]
+            read.present[name] = torch.tensor([value is not None for value in values], dtype=torch.bool)
+            if self._clips is None:
+                read.inputs[name] = stack(values, shape, kind)
+            else:
+                read.inputs[name], read.begins[name] = _merge(values, shape, kind)
+        read.padded = sum(excerpt.padded for excerpt in excerpts)
+        return read
+
+    def _excerpts(self, clip: Clip, seed: int) -> list[Excerpt]:
+        if self._clips is not None:
+            return read_clips(clip, self._wants, self._clips)
+        return [read_clip(clip, self._wants, float(uniform(np.array([seed]), MOMENT)[0]))]
+
+
+def shapes_of(wants: Wants) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    """Shape and kind of a clip's inputs."""
+    shapes: dict[str, tuple[tuple[int, ...], torch.dtype]] = {}
+    if wants.audio is not None:
+        shapes["audio"] = (wants.audio.samples,), torch.float32
+    if wants.video is not None:
+        shapes["video"] = (wants.video.frames, wants.fit.size, wants.fit.size, 3), torch.uint8
+    return shapes
+
+
+def stack(values: list[np.ndarray | None], shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
+    """The clips one after the other, zeros where one is missing."""
+    stacked = torch.empty(len(values), *shape, dtype=kind)
+    for place, value in zip(stacked, values, strict=True):
+        place.zero_() if value is None else place.copy_(torch.from_numpy(value))
+    return stacked
+
+
+def _merge(values: list[np.ndarray | None], shape: tuple[int, ...], kind: torch.dtype) -> tuple[Tensor, list[int]]:
+    """The arrays that the clips are views of, one after the other, and the step at which each clip begins."""
+    begins, wholes, length = [], dict[int, tuple[np.ndarray, int]](), 0
+    for value in values:
+        if value is None:
+            begins.append(0)
+            continue
+        whole = value if value.base is None else value.base
+        if id(whole) not in wholes:
+            wholes[id(whole)] = whole, length
+            length += len(whole)
+        steps = (value.ctypes.data - whole.ctypes.data) // whole.strides[0]
+        begins.append(wholes[id(whole)][1] + steps)
+    tensors = [torch.from_numpy(whole) for whole, _ in wholes.values()]
+    if len(tensors) == 1:
+        return tensors[0], begins
+    return torch.cat([torch.empty(0, *shape[1:], dtype=kind), *tensors]), begins
