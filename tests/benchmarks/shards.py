@@ -39,7 +39,7 @@ FORMS: dict[str, tuple[str, str, int, dict[str, str]]] = {
     "h264, group of 12": ("libx264", "h264", GROUP, X264),
     "h264, group of 4": ("libx264", "h264", 4, X264),
     "h264, with lookahead": ("libx264", "h264", GROUP, X264 | {"x264-params": "", "crf": "20"}),
-    "h264, x264's defaults": ("libx264", "h264", GROUP, {"crf": "20"}),
+    "h264, x264's defaults": ("libx264", "h264", GROUP, {"crf": "20", "sc_threshold": "0"}),
     "h264, keyframes only": ("libx264", "h264", 1, X264),
     "MJPEG": ("mjpeg", "mjpeg", 1, {"b": "1000000", "qmin": "4", "qmax": "4"}),
     "MPEG-2, group of 12": ("mpeg2video", "mpeg2video", 12, {"b": "600000"}),
