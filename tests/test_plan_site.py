@@ -91,6 +91,11 @@ def test_all_mistakes_of_a_site_file_are_told_at_once(here: Path) -> None:
     ]
 
 
+def test_workers_that_would_share_a_gpu_are_told(here: Path) -> None:
+    (found,) = mistakes_of("workers: 2\nresources: {gpus: 0.5}\n", here)
+    assert "resources.gpus 0.5: 2 workers of one trial can't share a GPU" in found
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -121,6 +121,15 @@ class Site(Part):
 
     model_config = ConfigDict(populate_by_name=True)
 
+    @model_validator(mode="after")
+    def _workers_have_gpus_of_their_own(self) -> "Site":
+        if self.workers > 1 and 0 < self.resources.gpus < 1:
+            raise ValueError(
+                f"resources.gpus {self.resources.gpus:g}: {self.workers} workers of one trial can't share a GPU, since "
+                "NCCL refuses; give each a whole one, or workers: 1"
+            )
+        return self
+
     def worker_resources(self) -> dict[str, float]:
         """What one worker reserves, in Ray's names."""
         own = {"CPU": self.resources.cpus, "GPU": self.resources.gpus}
