@@ -6,17 +6,18 @@ the coding of its pictures and by 16 bits of sound, and by nothing else: same gr
 Why h264 in short groups and plain samples (tests/benchmarks/shards.py; 32 pictures of 256 x 256 decoded and converted
 on one core of a busy machine, ten seconds of pictures, PSNR, on web video of 640 x 360):
 
-    h264, group of 12, no CABAC or deblocking     3.3 ms    123 kB    42.0 dB     this one
-    h264, group of 4, likewise                    3.6 ms    222 kB    41.5 dB
-    h264, x264's defaults, group of 12            5.6 ms    191 kB    42.5 dB
-    h264, keyframes only, likewise                4.4 ms    501 kB    40.7 dB
-    MJPEG                                         3.9 ms    723 kB    40.7 dB
-    MPEG-2, group of 12                           2.7 ms    253 kB    41.7 dB     faster, but twice the bytes
+    h264, group of 12, no CABAC or deblocking     3.3 ms    185 kB    42.3 dB     this one
+    h264, group of 4, likewise                    3.5 ms    309 kB    41.6 dB
+    h264, group of 12, with lookahead             3.0 ms    143 kB    42.0 dB     not the same bytes every time
+    h264, x264's defaults, group of 12            5.1 ms    208 kB    42.4 dB
+    h264, keyframes only, likewise                3.7 ms    452 kB    38.8 dB
+    MJPEG                                         3.8 ms    871 kB    40.4 dB
+    MPEG-2, group of 12                           2.5 ms    273 kB    41.7 dB     faster, but half as many bytes again
 
 Sound as FLAC would save half of its 960 kB, and cost 0.6 ms more than samples do, of 4 ms in all. A container around
-each clip (mp4) costs 0.4 ms to open, and loses gaps of sound. Reading a training clip, pictures and sound, is 7.1 times
-as fast from shards as from such web video, and 2.6 times as fast as from the stamps clips themselves, whose
-240 lines at 20 kbit/s cost a decoder next to nothing; an evaluation file's sixteen clips 2.9 and 2.5 times.
+each clip (mp4) costs 0.4 ms to open, and loses gaps of sound. Reading a training clip, pictures and sound, is 5.9 times
+as fast from shards as from such web video, and 2.5 times as fast as from the stamps clips themselves, whose
+240 lines at 20 kbit/s cost a decoder next to nothing; an evaluation file's sixteen clips 2.4 and 1.6 times.
 MosaicML streaming and LitData fetch whole shards before they read, into formats of their own.
 """
 
@@ -54,7 +55,7 @@ X264 = {
 """No deblocking and no arithmetic coding; with neither, and without B frames, decoding takes half as long.
 
 No lookahead: on pictures of 224 x 224 x264's reads memory that it has not written; the same pictures gave other bytes
-after other clips, and so the set another digest. That costs a fifth of the pictures' bytes at the same PSNR.
+after other clips, and so the set another digest. That costs a quarter of the pictures' bytes.
 """
 _STRETCH = 20
 """Seconds of a segment whose pictures are in memory at once."""
