@@ -2,8 +2,10 @@
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import ray
 
@@ -17,6 +19,9 @@ _TUNE_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
 }
 
+_PATIENCE = 10.0
+"""Seconds in which a cluster's address has to answer."""
+
 
 @contextmanager
 def connected(site: Site) -> Iterator[None]:
@@ -26,6 +31,7 @@ def connected(site: Site) -> Iterator[None]:
         Unreachable: no cluster answers at the address.
     """
     os.environ.update(_TUNE_ENVIRONMENT)
+    _require_answer(site)
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what ends a trial is shown by the display, once
     try:
@@ -43,6 +49,16 @@ def connected(site: Site) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _require_answer(site: Site) -> None:
+    """Raises Unreachable where nothing listens at the site's host and port: Ray itself would try for many minutes."""
+    address = urlsplit(site.ray_address if "://" in site.ray_address else f"//{site.ray_address}")
+    try:
+        if address.hostname is not None and address.port is not None:  # not local or auto
+            socket.create_connection((address.hostname, address.port), timeout=_PATIENCE).close()
+    except (OSError, ValueError) as error:
+        raise Unreachable(f"no Ray cluster at {site.ray_address} (site {site.name}): {error}") from None
 
 
 def require_room(site: Site) -> None:
