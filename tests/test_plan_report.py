@@ -137,7 +137,7 @@ def test_an_edited_file_shows_what_it_adds_and_drops(tmp_path: Path, capsys: pyt
     diff = changes_since_last_run(edited)
     print_plan(edited, {}, diff)
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
-    first = lines.index("since the last run of this sweep: 5 trials added, 4 kept, 5 dropped")
+    first = lines.index("trials since the last run of this sweep: 5 added, 4 kept, 5 dropped")
     assert lines[first + 1 : first + 8] == [
         "+ baseline  seed 7",
         "+ train.video_dropout=0.1  seed 7",

@@ -93,8 +93,8 @@ def _to_propose(plan: Plan) -> str:
 
 def changes_since(diff: PlanDiff) -> list[str]:
     """What an edited file adds and drops."""
-    counts = f"{len(diff.added):,} trials added, {len(diff.kept):,} kept, {len(diff.dropped):,} dropped"
-    lines = [f"since the last run of this sweep: {counts}"]
+    counts = f"{len(diff.added):,} added, {len(diff.kept):,} kept, {len(diff.dropped):,} dropped"
+    lines = [f"trials since the last run of this sweep: {counts}"]
     lines += [f"  + {name}" for name in _shortened(diff.added)]
     lines += [f"  - {name}" for name in _shortened(diff.dropped)]
     return lines + (["dropped trials keep their results, off the board"] if diff.dropped else [])
