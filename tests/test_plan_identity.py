@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.plan.identity import canonical, code_digest, code_text, config_digest, identity
+import perceiver.config
+from orchestrator.plan.identity import _NOT_COMPUTING, canonical, code_digest, code_text, config_digest, identity
 from perceiver.config import RunConfig, with_changes
 
 SOURCE = '''
@@ -123,10 +124,17 @@ def test_the_code_digest_sees_every_file_but_those_that_no_result_comes_from(tmp
         package(tmp_path / "a", model="x = 1\n", data__clips="y = 2\n", wording="z = 3\n", speed="s = 1\n")
     )
     assert before == code_digest(
-        package(tmp_path / "b", model="x = 1  # one\n", data__clips="y = 2\n", wording="z = 4\n", speed="s = 2\n")
+        package(tmp_path / "b", model="x = 1  # one\n", data__clips="y = 2\n", wording="z = 4\n", data__check="s = 2\n")
     )
     assert before != code_digest(package(tmp_path / "c", model="x = 1\n", data__clips="y = 3\n"))
     assert before != code_digest(package(tmp_path / "d", model="x = 1\n", data__clip="y = 2\n"))
+    assert before != code_digest(
+        package(tmp_path / "e", model="x = 1\n", data__clips="y = 2\n", data__wording="z = 3\n")
+    )
+
+
+def test_the_files_that_no_result_comes_from_are_there() -> None:
+    assert all((Path(perceiver.config.__file__).parent / name).is_file() for name in _NOT_COMPUTING)
 
 
 def test_the_code_digest_of_the_package_is_found_without_importing_it() -> None:

@@ -19,8 +19,17 @@ from perceiver.config import RunConfig, determining
 
 ID_LENGTH = 8
 
-_NOT_COMPUTING = ("errors.py", "speed.py", "wording.py")
-"""Files of the package that no result comes from: they word messages, or time what others compute."""
+_NOT_COMPUTING = {
+    *("errors.py", "wording.py"),  # word messages
+    *("alone.py", "attention_maps.py", "speed.py", "data/check.py"),  # look at what others compute
+    *(
+        "data/encode.py",
+        "data/ingest.py",
+        "data/packing.py",
+        "data/shard_plan.py",
+    ),  # a set's digest holds what they make
+}
+"""Files of the package that no result comes from."""
 
 
 def canonical(config: RunConfig) -> str:
@@ -44,9 +53,11 @@ def code_digest(package: Path | None = None) -> str:
     """SHA-256 of what the perceiver package computes; found and read without importing it."""
     folder = package or Path(perceiver.config.__file__).parent
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*.py") if path.name not in _NOT_COMPUTING):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
-        digest.update(code_text(path.read_text(encoding="utf-8")).encode() + b"\0")
+    for path in sorted(folder.rglob("*.py")):
+        name = path.relative_to(folder).as_posix()
+        if name not in _NOT_COMPUTING:
+            digest.update(name.encode() + b"\0")
+            digest.update(code_text(path.read_text(encoding="utf-8")).encode() + b"\0")
     return digest.hexdigest()
 
 
