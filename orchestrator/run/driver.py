@@ -101,13 +101,16 @@ def _upcoming(desk: Desk, warm: WarmStart, display: Silent) -> Upcoming:
 
 
 def _require_shares(plan: Plan) -> None:
-    """Every worker of a trial has at least one clip of each batch."""
-    smallest = min(plan.trials, key=lambda trial: trial.config.train.batch_size)
-    if smallest.config.train.batch_size < plan.site.workers:
-        raise UsageError(
-            f"site {plan.site.name} gives a trial {plan.site.workers} workers, but train.batch_size of "
-            f"{smallest.configuration} is {smallest.config.train.batch_size}: lower `workers:` in the site file"
-        )
+    """Every worker of a trial has at least one clip of each batch; with mixup, one pair."""
+    for trial in plan.trials:
+        train = trial.config.train
+        shares = -(-train.batch_size // 2) if train.mixup else train.batch_size
+        if shares < plan.site.workers:
+            pairs = f", which mixup makes {shares} pairs of" if train.mixup else ""
+            raise UsageError(
+                f"site {plan.site.name} gives a trial {plan.site.workers} workers, but train.batch_size of "
+                f"{trial.configuration} is {train.batch_size}{pairs}: lower `workers:` in the site file"
+            )
 
 
 def _refuse_older_code(stock: ledger.Stock) -> None:

@@ -39,9 +39,10 @@ def work_together(order: Order) -> Iterator[Report]:
     others = [_start(order, rank, host, point.port) for rank in range(1, order.workers)]
     try:
         with meeting(point, Ranks(0, order.workers), gpus=bool(order.gpus)):
-            yield from work(order)
-    except Exception as error:
-        _raise_cause(others, error)
+            try:
+                yield from work(order)
+            except RuntimeError as error:  # as torch tells of a lost connection; any other error is this worker's own
+                _raise_cause(others, error)
     finally:
         for other in others:
             ray.cancel(other, force=True)
@@ -66,13 +67,18 @@ def _follow(order: dict[str, Any], rank: int, host: str, port: int) -> None:
 
 
 def _raise_cause(others: list[Any], error: Exception) -> None:
-    """Where the first worker failed because another one did, that one's error is the trial's."""
-    ended, _ = ray.wait(others, num_returns=1, timeout=_PATIENCE)
+    """Where the first worker failed because another one did, that one's error is the trial's.
+
+    Asked before the meeting is over: until then the others end only for reasons of their own, or of one another.
+    """
+    ended, _ = ray.wait(others, num_returns=len(others), timeout=_PATIENCE)
+    causes = []
     for other in ended:
         try:
             ray.get(other)
         except RayTaskError as cause:
-            raise cause.as_instanceof_cause() from error  # type: ignore[no-untyped-call]
+            causes.append(cause.as_instanceof_cause())  # type: ignore[no-untyped-call]
         except Exception as cause:
             raise WorkerLost(f"a worker of the trial died: {cause}") from error
-    raise error
+    causes.sort(key=lambda cause: isinstance(cause, RuntimeError))  # those that lost a connection themselves come last
+    raise (causes or [error])[0]

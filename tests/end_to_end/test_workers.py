@@ -1,5 +1,6 @@
 """Trials of several workers: one process each, through the command line, a real Ray and torch's process groups."""
 
+import json
 import shutil
 import signal
 from collections.abc import Callable
@@ -52,8 +53,28 @@ def test_a_trial_goes_on_when_a_worker_of_it_dies_and_saves_at_ctrl_c(workplace:
     assert 0 < progress[2] < 1
 
 
-def test_a_batch_with_fewer_clips_than_workers_starts_nothing(workplace: Workplace) -> None:
-    with_workers(workplace, 7)
-    refused = workplace.sweep("run", workplace.write_sweep("few", {"model.iterations": [1, 2]}))
+def test_what_goes_wrong_in_one_worker_is_the_trials_error(workplace: Workplace) -> None:
+    """Not the connection that the others then lose. The broken clip is the second worker's, with seed 1 the first's."""
+    site = yaml.safe_load((workplace.folder / "site.yaml").read_text())
+    shutil.copytree(site["data"]["synthetic"]["url"], workplace.folder / "set")
+    (workplace.folder / "set" / "clips" / "train000000.mp4").write_bytes(b"")
+    site |= {"workers": 2, "data": {"broken": str(workplace.folder / "set")}}
+    (workplace.folder / "site.yaml").write_text(yaml.safe_dump(site))
+    changes = {"data.set": "broken", "data.max_bad_fraction": 0.0}
+    outcome = workplace.sweep(
+        "run", workplace.write_sweep("bad", {"model.iterations": [1, 2]}, seeds=2, **changes), "--json"
+    )
+    assert outcome.returncode == 3, outcome.stderr
+    failed = json.loads(outcome.stdout)["failed"].values()
+    assert failed and all("train000000 (empty)" in error for error in failed)
+
+
+@pytest.mark.parametrize(
+    ("workers", "mixup", "told"), [(7, 0.0, "is 6:"), (4, 0.5, "is 6, which mixup makes 3 pairs of:")]
+)
+def test_a_batch_with_too_little_for_its_workers_starts_nothing(workplace: Workplace, workers, mixup, told) -> None:
+    with_workers(workplace, workers)
+    file = workplace.write_sweep("few", {"model.iterations": [1, 2]}, **{"train.mixup": mixup})
+    refused = workplace.sweep("run", file)
     assert refused.returncode == 2
-    assert "7 workers, but train.batch_size of baseline is 6" in refused.stderr
+    assert f"{workers} workers, but train.batch_size of baseline {told}" in refused.stderr
