@@ -3,7 +3,8 @@
 PerceiverError
 +-- ConfigError     a config that can't be run; holds all mistakes found, each a ConfigMistake
 +-- DataError       a data set that can't be read at all: missing, no label list, too many bad clips
-|   +-- ClipError   one clip that can't be read; counted and skipped
+|   +-- ClipError   one clip that is wrong in itself; counted and skipped
++-- StorageError    storage that can't give or take something now; says nothing of what lies there
 +-- NumericError    a loss or an input that is not finite
 +-- CheckpointError a checkpoint that is incomplete, damaged, or of another model
 """
@@ -47,6 +48,18 @@ class ClipError(DataError):
 
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
+        super().__init__(message)
+
+
+class StorageError(PerceiverError):
+    """Raised when storage can't give or take something now: no answer, 5xx, forbidden, no space, a mount that went away.
+
+    Never a fault of what lies there, so nothing is counted as bad for it. `status` is the errno or the HTTP status that
+    storage gave, None where it gave none.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        self.status = status
         super().__init__(message)
 
 
