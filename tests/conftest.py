@@ -11,6 +11,14 @@ from perceiver.data.audioset import DataSource
 from perceiver.data.recipe import Recipe
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache folder of the tests' own, instead of the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real clips beside the checkout (or SWEEP_TEST_DATA); tests that need it skip where it is absent."""

@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar
@@ -34,6 +34,9 @@ class File:
 
     path: str
     size: int
+    stamp: str = ""
+    """Another one once the file has changed: its times of change, or what a server tags it with; empty where storage
+    gives neither. Another copy of the same content has another one."""
 
     @property
     def name(self) -> str:
@@ -217,15 +220,24 @@ def _walk(folder: str) -> Iterator[File]:
     for root, _, names in os.walk(folder, followlinks=True):
         for name in names:
             path = os.path.join(root, name)
-            if os.path.exists(path):  # a dangling link has no size
-                yield File(path, os.path.getsize(path))
+            with suppress(FileNotFoundError):  # a dangling link has no size
+                about = os.stat(path)
+                yield File(path, about.st_size, f"{about.st_mtime_ns} {about.st_ctime_ns}")
 
 
 def _find(url: str) -> Iterator[File]:
     filesystem, path = _filesystem(url)
     filesystem.invalidate_cache()  # another process may have written since
     for name, info in filesystem.find(path, detail=True).items():
-        yield File(filesystem.unstrip_protocol(name), int(info.get("size") or 0))
+        yield File(filesystem.unstrip_protocol(name), int(info.get("size") or 0), _stamp(info))
+
+
+_TAGS = ("etag", "lastmodified", "last_modified", "mtime", "updated", "generation", "content_md5")
+
+
+def _stamp(info: Mapping[str, Any]) -> str:
+    """What a storage says of a file that changes with it; each has its own words for that."""
+    return " ".join(str(value) for key, value in sorted(info.items()) if key.lower() in _TAGS and value)
 
 
 def _put(path: str, url: str) -> None:
