@@ -52,7 +52,7 @@ class ClipError(DataError):
 
 
 class StorageError(PerceiverError):
-    """Raised when storage can't give or take something now: no answer, 5xx, forbidden, no space, a mount that went away.
+    """Raised when storage can't give or take something now: no answer, 5xx, forbidden, no space, a mount gone.
 
     Never a fault of what lies there, so nothing is counted as bad for it. `status` is the errno or the HTTP status that
     storage gave, None where it gave none.
