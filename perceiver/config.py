@@ -21,6 +21,7 @@ import yaml
 from pydantic import ValidationError, model_validator
 
 from perceiver.errors import ConfigError, ConfigMistake
+from perceiver.model_config import ADDED_LATER, SPEED_ONLY
 from perceiver.model_config import AudioInput as AudioInput
 from perceiver.model_config import Inputs as Inputs
 from perceiver.model_config import ModelConfig as ModelConfig
@@ -149,14 +150,31 @@ def nearest_key(key: str) -> str | None:
 
 
 def determining(config: RunConfig) -> dict[str, Any]:
-    """The flat config without keys that only change speed: what a trial's identity is made of."""
-    return {key: value for key, value in flatten(config).items() if not is_speed_only(key)}
+    """The flat config that a trial's identity is made of: without keys that only change speed, and without keys that
+    were added later and are at their default, so that results from before they were there stay what they are.
+    """
+    return {
+        key: value
+        for key, value in flatten(config).items()
+        if not is_speed_only(key) and not (_says(key, ADDED_LATER) and _is_default(key, value))
+    }
 
 
 def is_speed_only(key: str) -> bool:
     """Whether the key changes speed and not results."""
+    return _says(key, SPEED_ONLY)
+
+
+def _is_default(key: str, value: Any) -> bool:
+    """Whether a value of the flat config is the key's default; a tuple is a list there."""
+    default = _KEYS[key].default
+    return bool(value == (list(default) if isinstance(default, tuple) else default))
+
+
+def _says(key: str, mark: Mapping[str, Any]) -> bool:
+    """Whether a key's field carries a mark such as `SPEED_ONLY`."""
     extra = _KEYS[key].json_schema_extra
-    return isinstance(extra, dict) and bool(extra.get("speed_only"))
+    return isinstance(extra, dict) and mark.items() <= extra.items()
 
 
 def _walk(section: type[Section], prefix: str = "") -> Iterator[tuple[str, Any]]:

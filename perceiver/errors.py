@@ -12,6 +12,9 @@ PerceiverError
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+COMPUTES = False
+"""No result depends on this module (see `orchestrator.plan.closure`): it only words messages."""
+
 
 class PerceiverError(Exception):
     """Base of all errors raised here on purpose."""

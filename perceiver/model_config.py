@@ -10,6 +10,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 SPEED_ONLY = {"speed_only": True}
+"""Mark of a key that changes how fast a trial runs, not what it computes: left out of a trial's identity."""
+ADDED_LATER = {"added_later": True}
+"""Mark of a key that was added after results had been paid for: left out of a trial's identity while at its default,
+whose meaning never changes."""
 
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]

@@ -8,6 +8,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+COMPUTES = False
+"""No result depends on this module (see `orchestrator.plan.closure`): it only words messages."""
+
 _EXPECTED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",

@@ -2,34 +2,21 @@
 
     config   8 hex digits of the config's hash are the trial's id
     data     the digest that `perceiver.data` gives of a data set; None where the set can't be seen from here
-    code     the sources of `perceiver` that compute, without comments, docstrings and formatting
+    code     the content of all that the training function needs, wherever it lies; see `closure`
 
 Nothing else does: not the resources, the paths, the order of keys, the number of workers.
 """
 
-import ast
 import hashlib
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-import perceiver.config
+from orchestrator.plan.closure import closure_digest
 from perceiver.config import RunConfig, determining
 
 ID_LENGTH = 8
-
-_NOT_COMPUTING = {
-    *("errors.py", "wording.py"),  # word messages
-    *("alone.py", "attention_maps.py", "speed.py", "data/cache.py", "data/check.py"),  # look at what others compute
-    *(
-        "data/encode.py",
-        "data/ingest.py",
-        "data/packing.py",
-        "data/shard_plan.py",
-    ),  # a set's digest holds what they make
-}
-"""Files of the package that no result comes from."""
+EQUAL_CODE = Path(__file__).with_name("equal_code.json")
 
 
 def canonical(config: RunConfig) -> str:
@@ -48,42 +35,25 @@ def identity(config_digest: str, data_digest: str | None, code_digest: str) -> s
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def mixed_identity(begun: str, code_digest: str) -> str:
+    """The identity of a trial that goes on under other code than it was begun by: it matches no other trial's."""
+    return hashlib.sha256(
+        json.dumps({"begun": begun, "went on by code": code_digest}, sort_keys=True).encode()
+    ).hexdigest()
+
+
 @cache
 def code_digest(package: Path | None = None) -> str:
-    """SHA-256 of what the perceiver package computes; found and read without importing it."""
-    folder = package or Path(perceiver.config.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        name = path.relative_to(folder).as_posix()
-        if name not in _NOT_COMPUTING:
-            digest.update(name.encode() + b"\0")
-            digest.update(code_text(path.read_text(encoding="utf-8")).encode() + b"\0")
-    return digest.hexdigest()
+    """SHA-256 of the code that computes; of code that was changed without changing a result, still the old one.
+
+    `equal_code.json` keeps which digests these are, as lists with the oldest first. Only `make equal-code` writes it,
+    after it has found the results of reference configurations equal bit by bit under both codes.
+    """
+    digest = closure_digest(package)
+    return next((codes[0] for codes in equal_codes() if digest in codes), digest)
 
 
-def code_text(source: str) -> str:
-    """A Python source as its syntax tree, without comments, docstrings and formatting; the same on every Python."""
-    tree = ast.parse(source)
-    return json.dumps(_plain(tree), separators=(",", ":"))
-
-
-def _plain(node: Any) -> Any:
-    """A syntax tree as lists; empty fields are left out, since newer Pythons have more of them."""
-    if isinstance(node, list):
-        return [_plain(item) for item in node]
-    if isinstance(node, ast.Constant):
-        return ["Constant", type(node.value).__name__, repr(node.value)]
-    if not isinstance(node, ast.AST):
-        return node
-    fields = []
-    for name, value in ast.iter_fields(node):
-        if name == "body" and isinstance(value, list):
-            value = [item for item in value if not _is_docstring(item)]
-        if value not in (None, []) and name != "type_comment":
-            fields.append([name, _plain(value)])
-    return [type(node).__name__, *fields]
-
-
-def _is_docstring(node: ast.AST) -> bool:
-    """A text that stands alone: a docstring, or one below an attribute."""
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+def equal_codes() -> list[list[str]]:
+    """Digests of codes that give the same results, the oldest first in each list."""
+    codes: list[list[str]] = json.loads(EQUAL_CODE.read_text(encoding="utf-8"))["codes"]
+    return codes
