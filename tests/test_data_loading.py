@@ -1,6 +1,9 @@
 """A batch is a function of seed and step, for any number of workers and ranks; bad clips are replaced and told."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -23,6 +26,7 @@ from perceiver.data.loading import eval_batches, train_batches
 from perceiver.data.sampling import make_sampler
 from perceiver.errors import DataError
 
+TESTS = Path(__file__).parent
 CONFIG = small_config(train__batch_size=6, eval__clips=3, eval__batch_size=4)
 
 
@@ -54,6 +58,27 @@ def test_a_batch_holds_what_the_model_takes(synthetic_source: DataSource) -> Non
     assert batch.labels.shape == (6, 9) and batch.present["video"].all() and batch.present["audio"].all()
     assert [data.clips[row].id for row in batch.rows] == batch.ids
     assert np.array_equal(batch.labels.numpy(), data.labels(batch.rows.tolist()))
+
+
+_READ_ONE_BATCH = """
+from media_maker import small_config
+from perceiver.data.dataset import DataSource, open_data
+from perceiver.data.loading import train_batches
+
+if __name__ == "__main__":
+    config = small_config(train__batch_size=6)
+    print(len(next(train_batches(open_data(DataSource({url!r}), config, "train"), config, workers=1))))
+"""
+
+
+def test_workers_read_whatever_tmpdir_is(synthetic_source: DataSource, tmp_path: Path) -> None:
+    place = tmp_path / ("slurm_job_" + 60 * "1")
+    place.mkdir()
+    (tmp_path / "read.py").write_text(_READ_ONE_BATCH.format(url=synthetic_source.url))
+    environment = os.environ | {"TMPDIR": str(place), "PYTHONPATH": os.pathsep.join([*sys.path, str(TESTS)])}
+    command = [sys.executable, str(tmp_path / "read.py")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+    assert done.stdout == "6\n", done.stderr
 
 
 def test_batches_do_not_depend_on_workers_ranks_or_where_one_begins(synthetic_source: DataSource) -> None:

@@ -129,3 +129,18 @@ def test_a_damaged_profile_is_told_with_what_to_do(here: Path) -> None:
     save_calibration("local", Calibration(clips_per_second=1.0, training_flops=1e9)).write_text("{")
     with pytest.raises(UsageError, match=r"local\.json is no profile of a site: remove it"):
         load_site(None)
+
+
+@pytest.mark.parametrize(
+    "tracking", ["./mlruns", "mlruns", "file:///srv/mlruns", "s3://bucket/x", "sqlite://runs/x.db"]
+)
+def test_what_is_no_tracker_is_told_with_what_would_be_right(tracking: str, here: Path) -> None:
+    (found,) = mistakes_of(f"storage: x\ntracking: {tracking}\n", here)
+    assert found.startswith(f'2: tracking: "{tracking}" is')
+    assert found.endswith("give a database, sqlite:///runs/mlflow.db, or a server, http://host:5000")
+
+
+@pytest.mark.parametrize("tracking", ["postgresql+psycopg://host/x", "https://host", "databricks://me", "sqlite:///x"])
+def test_trackers_that_mlflow_knows_are_not_refused(tracking: str, here: Path) -> None:
+    (here / "mine.yaml").write_text(f"tracking: {tracking}\n")
+    load_site("mine.yaml")

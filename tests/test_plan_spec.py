@@ -368,3 +368,25 @@ def test_any_wrong_value_anywhere_is_told_and_nothing_else_happens(data: st.Data
         parse_sweep(yaml.safe_dump(document, allow_unicode=True), "mine.yaml")
     except SpecError as error:
         assert error.mistakes and all(mistake.message for mistake in error.mistakes)
+
+
+@pytest.mark.parametrize(
+    ("by", "written", "right"),
+    [
+        ("random", "{min: 0.0001, max: 0.01}", "{low: 0.0001, high: 0.01}"),
+        (
+            "random",
+            "{min: 0.0001, max: 0.01, distribution: log_uniform_values}",
+            "{low: 0.0001, high: 0.01, scale: log}",
+        ),
+        ("tpe", "{min: 1, max: 9, distribution: q_uniform, q: 2}", "{low: 1, high: 9, step: 2}"),
+        ("sobol", "{values: [0.1, 0.2]}", "[0.1, 0.2]"),
+        ("random", "{value: 0.1}", "[0.1]"),
+        ("grid", "{values: [0.1, 0.2]}", "[0.1, 0.2]"),
+        ("one-factor", "{min: 1, max: 3}", "the levels as a list, or by: random with {low: 1, high: 3}"),
+    ],
+)
+def test_the_form_of_w_and_b_is_told_with_ours(by: str, written: str, right: str) -> None:
+    trials = "" if by in ("grid", "one-factor") else ", trials: 3"
+    (found,) = mistakes_of(f"sweep: x\nbase: tiny\nvary: {{by: {by}{trials}, factors: {{\n  train.lr: {written}}}}}\n")
+    assert found.startswith("4: vary.factors.train.lr: {") and found.endswith(f"is W&B's form; write {right}")

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from orchestrator.plan import machine
 from orchestrator.plan.calibration import Calibration, nearest
 from orchestrator.plan.counts import evaluation_flops, flops, parameters, training_flops
 from orchestrator.plan.data import DataSeen
@@ -169,9 +170,7 @@ class Estimator:
         """Trials that fit on a Ray started here; a cluster's size is not known before it is joined."""
         if self.site.ray_address != "local" or self.site.resources.gpus:
             return None
-        import os
-
-        cores = self.site.local_cpus or os.cpu_count() or 1
+        cores = self.site.local_cpus or machine.cores()
         return max(1, int(cores // (self.site.resources.cpus * self.site.workers)))
 
 

@@ -77,7 +77,8 @@ def _prices(plan: Plan, left: Totals) -> list[str]:
     if left.dollars is not None:
         parts.append(f"${left.dollars:,.0f}")
     if left.seconds is not None:
-        parts.append(f"{_duration(left.seconds)} at {left.side_by_side} trials side by side")
+        trials = "1 trial" if left.side_by_side == 1 else f"{left.side_by_side} trials"
+        parts.append(f"{_duration(left.seconds)} at {trials} side by side")
     return [*parts, f"{gibibytes(left.storage)} of checkpoints"]
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from orchestrator.errors import Mistake, SpecError, UsageError
 from orchestrator.plan import document as files
@@ -22,7 +22,7 @@ from orchestrator.plan.calibration import Calibration, measured_at
 from orchestrator.plan.form import validate
 from orchestrator.plan.quantity import Quantity
 from orchestrator.plan.vary import Part
-from perceiver.wording import nearest
+from perceiver.wording import nearest, shown
 
 SHIPPED = Path(__file__).resolve().parents[2] / "cluster" / "sites"
 DEFAULT = "local"
@@ -64,6 +64,27 @@ def _data_place(value: Any) -> Any:
     return {"url": value} if isinstance(value, str) else value
 
 
+_TRACKERS = ("postgresql", "postgres", "mysql", "mssql", "http", "https", "databricks")
+"""What a tracking URI may begin with, beside sqlite:/// and what a plugin of MLflow's brings."""
+
+
+def _tracker(uri: str) -> str:
+    """The URI of a tracker, if MLflow can keep sweeps there."""
+    scheme = uri.partition(":")[0]
+    kind = scheme.partition("+")[0]
+    if kind in _TRACKERS or (kind == "sqlite" and re.match(r"sqlite(\+\w+)?:///.", uri)) or _has_plugin(scheme):
+        return uri
+    is_folder = scheme == "file" or not (_URL.match(uri) or kind == "sqlite" or uri.endswith(".db"))
+    what = "is a folder, in which MLflow can't keep sweeps" if is_folder else "is no tracker"
+    raise ValueError(f"{shown(uri)} {what}: give a database, sqlite:///runs/mlflow.db, or a server, http://host:5000")
+
+
+def _has_plugin(scheme: str) -> bool:
+    import importlib.metadata
+
+    return any(scheme == each.name for each in importlib.metadata.entry_points(group="mlflow.tracking_store"))
+
+
 class Resources(Part):
     """What each worker of a trial holds."""
 
@@ -89,10 +110,10 @@ class Site(Part):
     ray_address: Annotated[str, Field(min_length=1)] = "local"
     """local: start Ray here. auto, or ray://host:10001: join a cluster."""
     local_cpus: Annotated[int, Field(ge=1)] | None = None
-    """Cores for a Ray that is started here; null for all of them."""
+    """Cores for a Ray that is started here; null for as many as this process may use."""
     storage: Annotated[str, Field(min_length=1)] = "runs/storage"
     """Folder or fsspec URL for checkpoints and artifacts: s3://bucket/sweeps, gs://..., a shared folder."""
-    tracking: Annotated[str, Field(min_length=1)] = "sqlite:///runs/mlflow.db"
+    tracking: Annotated[str, AfterValidator(_tracker)] = "sqlite:///runs/mlflow.db"
     """MLflow tracking URI: sqlite:///file, postgresql://..., http://host:5000."""
     data: dict[str, Annotated[DataPlace, BeforeValidator(_data_place)]] = Field(
         default_factory=lambda: {"synthetic": DataPlace(url="runs/data/synthetic", synthetic=Synthetic())}

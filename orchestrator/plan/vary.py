@@ -13,7 +13,34 @@ from perceiver.wording import shown
 Key = Annotated[str, Field(min_length=1, description="A dotted key of the configuration.")]
 Count = Annotated[int, Field(ge=1)]
 Pair = Annotated[list[Key], Field(min_length=2, max_length=2)]
-Levels = Annotated[list[Any], Field(min_length=1)]
+
+
+def _list(value: Any) -> Any:
+    if _is_from_wandb(value):
+        ours = _in_our_form(value)
+        if ours.startswith("{"):
+            ours = f"the levels as a list, or by: random with {ours}"
+        raise ValueError(f"{shown(value)} is W&B's form; write {ours}")
+    return value
+
+
+def _is_from_wandb(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value.keys() & {"min", "max", "values", "value", "distribution"})
+
+
+def _in_our_form(value: dict[str, Any]) -> str:
+    """What means the same here, as YAML."""
+    if "values" in value:
+        return shown(value["values"])
+    if "value" in value:
+        return shown([value["value"]])
+    parts = {"low": value.get("min", value.get("low", "...")), "high": value.get("max", value.get("high", "..."))}
+    parts |= {"scale": "log"} if "log" in str(value.get("distribution")) else {}
+    parts |= {"step": value["q"]} if "q" in value else {}
+    return "{" + ", ".join(f"{key}: {each}" for key, each in parts.items()) + "}"
+
+
+Levels = Annotated[list[Any], BeforeValidator(_list), Field(min_length=1)]
 
 
 class Part(BaseModel):
@@ -46,6 +73,13 @@ class Range(Part):
     """log: every doubling is as likely as the next."""
     step: Number | None = None
     """Levels are low, low + step, low + 2 steps, ... (linear only)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_ours(cls, value: Any) -> Any:
+        if _is_from_wandb(value):
+            raise ValueError(f"{shown(value)} is W&B's form; write {_in_our_form(value)}")
+        return value
 
     @model_validator(mode="after")
     def _is_a_range(self) -> "Range":

@@ -5,12 +5,15 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import ray
 
-from orchestrator.errors import Unreachable, UsageError
+from orchestrator.errors import OrchestratorError, Unreachable, UsageError
+from orchestrator.plan import machine
 from orchestrator.plan.site import Site
+from orchestrator.run.ray_folder import ray_folder
 
 _TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # MLflow is the record
@@ -29,26 +32,52 @@ def connected(site: Site) -> Iterator[None]:
 
     Raises:
         Unreachable: no cluster answers at the address.
+        OrchestratorError: Ray can't be started on this machine.
     """
     os.environ.update(_TUNE_ENVIRONMENT)
-    _require_answer(site)
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what ends a trial is shown by the display, once
+    with _started(site) if site.ray_address == "local" else _joined(site):
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _started(site: Site) -> Iterator[None]:
+    """Ray on this machine, with as much of it as is ours."""
+    with ray_folder() as folder:
+        try:
+            ray.init(
+                address="local",
+                num_cpus=site.local_cpus or machine.cores(),
+                include_dashboard=False,
+                _temp_dir=str(folder),
+                **_options(site),
+            )
+        except Exception as error:
+            raise OrchestratorError(f"Ray could not be started on this machine: {error}") from error
+        yield
+
+
+@contextmanager
+def _joined(site: Site) -> Iterator[None]:
+    """The cluster at the site's address."""
+    _require_answer(site)
     try:
-        ray.init(
-            address=site.ray_address,
-            num_cpus=site.local_cpus if site.ray_address == "local" else None,
-            include_dashboard=False if site.ray_address == "local" else None,
-            runtime_env={"env_vars": dict(site.env)} if site.env else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        ray.init(address=site.ray_address, **_options(site))
     except Exception as error:
         raise Unreachable(f"no Ray cluster at {site.ray_address} (site {site.name}): {error}") from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    yield
+
+
+def _options(site: Site) -> dict[str, Any]:
+    return {
+        "runtime_env": {"env_vars": dict(site.env)} if site.env else None,
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+    }
 
 
 def _require_answer(site: Site) -> None:

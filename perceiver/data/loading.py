@@ -30,6 +30,7 @@ from perceiver.data.clips import Wants
 from perceiver.data.dataset import DataSet
 from perceiver.data.reading import Read, Reader, Task, shapes_of
 from perceiver.data.sampling import clip_seed, make_sampler, spares
+from perceiver.data.sockets import have_short_sockets
 from perceiver.errors import DataError
 
 _AHEAD = 2
@@ -149,6 +150,7 @@ def _read_ahead(reader: Reader, plans: Iterable[list[Task]], workers: int) -> It
     if workers == 0:
         yield from _thread_ahead(reader.__getitem__, plans)
         return
+    have_short_sockets()
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload([__name__])  # torch is imported once, not by every worker of every evaluation
     yield from DataLoader(
