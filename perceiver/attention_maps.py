@@ -129,7 +129,8 @@ def _draw_audio(axis: "Axes", sound: np.ndarray, map_: Tensor, config: AudioInpu
     else:
         step = config.segment / config.sample_rate
         axis.plot(np.arange(len(sound)) / config.sample_rate, sound, color="black", linewidth=0.3)
-        heat, height = map_[None].cpu().numpy(), (-1, 1)
+        loudest = max(1.0, float(np.abs(sound).max()))
+        heat, height = map_[None].cpu().numpy(), (-loudest, loudest)
     _overlay(axis, heat, map_.max().item(), (start * step, (start + map_.shape[0]) * step, *height), origin="lower")
     axis.set_xlim(0, config.seconds)
     axis.set_ylim(*height)

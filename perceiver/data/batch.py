@@ -29,7 +29,7 @@ class BadClip(NamedTuple):
 class Batch:
     """B clips. Legend: T frames, H = W pixels, S samples, K classes.
 
-    inputs   video uint8 (B, T, H, W, 3), audio float32 (B, S) in [-1, 1]; zeros where a clip lacks the modality
+    inputs   video uint8 (B, T, H, W, 3), audio float32 (B, S), nominally in [-1, 1]; zeros where a clip lacks one
     present  video, audio: bool (B,), whether the clip has that modality
     labels   float32 (B, K)          ids     B ids             rows    int64 (B,), index in `data.clips`
     seeds    int64 (B,), on the CPU: what augmentation draws from         aspect  float32 (B,), width / height as shown

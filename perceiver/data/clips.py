@@ -65,7 +65,7 @@ class Wants:
 class Excerpt:
     """A stretch of a file. None: the file has no such stream, or the model does not want it.
 
-    `video` uint8 (T, size, size, 3), `audio` float32 (S,) in [-1, 1]; `aspect` width over height as shown;
+    `video` uint8 (T, size, size, 3), `audio` float32 (S,) nominally in [-1, 1]; `aspect` width over height as shown;
     `padded`: the file was shorter than the stretch, the last picture was held and silence added.
     """
 

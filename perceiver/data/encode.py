@@ -1,7 +1,8 @@
 """Turns a clip of any media file into the members of a stored clip (see `stored`), once for all sweeps.
 
 Pictures and samples are read by the code that training reads files with, so a stored clip differs from its source by
-the coding of its pictures and by 16 bits of sound, and by nothing else: same grid, same gaps, same end.
+the coding of its pictures and by 16 bits of sound, and by nothing else: same grid, same gaps, same end. Sound that goes
+beyond [-1, 1] is stored as floats, for 16 bits would clip it.
 
 Why h264 in short groups and plain samples (tests/benchmarks/shards.py; 32 pictures of 256 x 256 decoded and converted
 on one core of a busy machine, ten seconds of pictures, PSNR, on web video of 640 x 360):
@@ -21,9 +22,7 @@ as fast from shards as from such web video, and 2.5 times as fast as from the st
 MosaicML streaming and LitData fetch whole shards before they read, into formats of their own.
 """
 
-import io
 import json
-import wave
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -41,6 +40,7 @@ from perceiver.data.media import Media
 from perceiver.data.pictures import Fit, read_pictures
 from perceiver.data.shards import Form
 from perceiver.data.sounds import read_sound
+from perceiver.data.wav import write_wav
 from perceiver.errors import ClipError
 
 GROUP = 12
@@ -145,18 +145,12 @@ def _sound(media: Media, origin: float, seconds: float, rate: int) -> tuple[dict
     pieces, heard = [], []
     for first in range(0, total, _STRETCH * rate):
         read = read_sound(media, origin + first / rate, min(_STRETCH * rate, total - first), rate)
-        pieces.append(np.clip(np.round(read.samples * 32768), -32768, 32767).astype("<i2"))
+        pieces.append(read.samples)
         heard.append(read.heard)
     runs = list(_runs(np.concatenate(heard)))
     if not runs:
         return None, b""
-    file = io.BytesIO()
-    with wave.open(file, "wb") as wav:
-        wav.setnchannels(1)
-        wav.setsampwidth(2)
-        wav.setframerate(rate)
-        wav.writeframes(np.concatenate(pieces)[: runs[-1][1]].tobytes())
-    return {"rate": rate, "heard": runs}, file.getvalue()
+    return {"rate": rate, "heard": runs}, write_wav(np.concatenate(pieces)[: runs[-1][1]], rate)
 
 
 def _runs(heard: np.ndarray) -> Iterator[tuple[int, int]]:

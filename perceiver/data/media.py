@@ -218,7 +218,20 @@ def _open(path: str, deadline: float) -> Any:
     for stream in container.streams:
         if stream.type in ("video", "audio") and stream.codec_context is not None:
             stream.codec_context.thread_count = 1  # parallel over files; frame threads would add delay to every seek
+            if stream.type == "audio":
+                _count_channels_only(stream.codec_context)
     return container
+
+
+def _count_channels_only(context: Any) -> None:
+    """Forgets which loudspeaker each channel is for, which a mean need not know.
+
+    PyAV frees the map of a layout with an order of its own (a QuickTime file's L R Ls Rs C LFE) twice, which kills the
+    process: once with the layout that it gives out here, and once more with the context or a frame.
+    """
+    layout = context.layout
+    if layout.nb_channels:
+        context.layout = "mono" if layout.nb_channels == 1 else f"{layout.nb_channels} channels"
 
 
 def fetch_within(deadline: float, path: str) -> str | BinaryIO:

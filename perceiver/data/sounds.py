@@ -1,4 +1,9 @@
-"""Sound of a media file as mono samples at a constant rate, placed by their time stamps."""
+"""Sound of a media file as mono samples at a constant rate, placed by their time stamps.
+
+Mono is the arithmetic mean of the channels, each with the same weight, whatever layout they have: sound in the middle
+of a stereo file is as loud as a mono recording of it, and a mean never clips. FFmpeg's own mix for floating-point
+samples adds 3 dB to such sound, and more where there are more channels: it normalises its matrix for integers only.
+"""
 
 import math
 from collections.abc import Iterator
@@ -6,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from av import AudioFifo
+from av import AudioFifo, AudioFrame
 from av.audio.resampler import AudioResampler
 from av.error import FFmpegError
 
@@ -22,18 +27,27 @@ _TAIL = 0.005
 """Seconds beyond the end for the resampler's filter."""
 _GAP = 0.015
 """Seconds by which time stamps may leave the count of samples before they are believed; below the 20 ms of sync."""
+_PLANES = 8
+"""PyAV counts the planes of a frame up to a null pointer, which frames of eight planes or more do not have."""
+_LOUDEST = 2.0**31
+"""What lies beyond is no sound: a file of floats may hold integers of any size unscaled, or garbage."""
 
 
 @dataclass(frozen=True)
 class Sound:
-    """`samples`: float32 (S,) in [-1, 1]. `heard` (S,): those that the file holds; the others are silence."""
+    """`samples`: float32 (S,). `heard` (S,): those that the file holds; the others are silence.
+
+    Nominally in [-1, 1]: where sound is as loud as a file can hold it, resamplers and decoders of lossy codecs go a
+    little beyond, and a file of floats may hold anything.
+    """
 
     samples: np.ndarray
     heard: np.ndarray
 
 
 def read_sound(media: Media, start: float, count: int, rate: int) -> Sound:
-    """`count` samples at `rate` Hz from `start` seconds on. Channels are mixed down by FFmpeg's rules.
+    """`count` samples at `rate` Hz from `start` seconds on, the mean of the channels. Samples that are NaN, infinite or
+    absurdly large are silence.
 
     Raises:
         ClipError: damage within the stretch.
@@ -49,8 +63,9 @@ def read_sound(media: Media, start: float, count: int, rate: int) -> Sound:
         if left < right:
             samples[left:right] = piece[left - offset : right - offset]
             heard[left:right] = True
-    np.nan_to_num(samples, copy=False)
-    return Sound(np.clip(samples, -1.0, 1.0, out=samples), heard)
+    if not np.abs(samples).max(initial=0.0) <= _LOUDEST:  # nor is NaN
+        samples[~(np.abs(samples) <= _LOUDEST)] = 0.0
+    return Sound(samples, heard)
 
 
 def _pieces(media: Media, start: float, end: float, rate: int) -> Iterator[tuple[float, np.ndarray]]:
@@ -95,7 +110,7 @@ class _Run:
         if skipped:
             self._frames.read(skipped)
         resampler = AudioResampler(format="fltp", layout="mono", rate=rate)
-        parts = (self._frames.read(), None)
+        parts = (_mono(self._frames.read()), None)
         out = [piece.to_ndarray()[0] for part in parts for piece in resampler.resample(part)]
         return self._begins + skipped / self._rate, np.concatenate(out) if out else np.zeros(0, np.float32)
 
@@ -104,6 +119,30 @@ class _Run:
         period = self._rate // math.gcd(self._rate, rate)
         skipped = -round(self._begins * self._rate) % period
         return skipped if skipped < self._samples else 0
+
+
+def _mono(frame: Any) -> Any:
+    """The mean of a frame's channels; a frame of one channel as it is."""
+    if frame.layout.name in ("mono", "1 channels"):
+        return frame
+    first, *others = _channels(frame)
+    mean = first.copy()
+    for channel in others:
+        mean += channel
+    mean /= 1 + len(others)
+    mixed = AudioFrame.from_ndarray(mean[None], format="fltp", layout="mono")
+    mixed.sample_rate = frame.sample_rate
+    return mixed
+
+
+def _channels(frame: Any) -> np.ndarray:
+    """float32 (C, S); integers of any size are scaled to [-1, 1]."""
+    count = frame.layout.nb_channels
+    if frame.format.name == "fltp" and count < _PLANES:
+        return frame.to_ndarray()
+    packer = AudioResampler(format="flt", layout=frame.layout, rate=frame.sample_rate)
+    (packed,) = packer.resample(frame)
+    return packed.to_ndarray().reshape(-1, count).T
 
 
 def _format(frame: Any) -> tuple[str, str, int]:

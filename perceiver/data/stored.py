@@ -2,7 +2,7 @@
 
     <key>.json    what the clip is: row, times, labels, and the bytes of each picture, heard stretches of sound
     <key>.h264    pictures at 25 per second, an elementary stream whose every 12th picture is a keyframe
-    <key>.wav     sound as 48 kHz mono 16-bit samples
+    <key>.wav     sound as 48 kHz mono samples of 16 bits, or floats where it goes beyond [-1, 1]
 
 A modality that the file lacks has no member. The clip lies on the grid that training reads, so there is nothing to
 probe, to search or to resample: some bytes of the pictures, some of the samples. `StoredClip` offers what `Media`
@@ -26,11 +26,13 @@ import numpy as np
 from perceiver.data.files import FileRange, is_local, local_path
 from perceiver.data.media import Media, fetch_within
 from perceiver.data.sounds import Sound
+from perceiver.data.wav import HEAD, read_head
 from perceiver.errors import ClipError, DataError
 
-WAV_HEADER = 44
 _PIECE = 12_000
 """Samples in one frame of sound, a quarter of a second."""
+_SAMPLES = {"<i2": ("s16", "pcm_s16le", 32768), "<f4": ("flt", "pcm_f32le", 1)}
+"""Type of stored samples -> FFmpeg's names for their format and codec, and what counts as 1."""
 
 
 def open_clip(path: str, deadline: float) -> "Media | StoredClip":
@@ -112,8 +114,9 @@ class StoredClip:
             heard[max(begin - first, 0) : max(stop - first, 0)] = True
         left, right = max(first, 0), min(first + count, end)
         if left < right:
-            stored = np.frombuffer(self._read(self.audio.position + 2 * left, 2 * (right - left)), "<i2")
-            np.divide(stored, 32768, out=samples[left - first : right - first], dtype=np.float32)
+            np.divide(
+                self._samples(left, right), self._full, out=samples[left - first : right - first], dtype=np.float32
+            )
         return Sound(samples, heard)
 
     def _pictures(self, start: float) -> Iterator[tuple[float, Any]]:
@@ -146,10 +149,15 @@ class StoredClip:
         for begin, end in self._heard:
             for at in range(max(begin, wanted), end, _PIECE):
                 count = min(_PIECE, end - at)
-                samples = np.frombuffer(self._read(self.audio.position + 2 * at, 2 * count), "<i2")
-                frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+                frame = av.AudioFrame.from_ndarray(self._samples(at, at + count)[None], self._format, layout="mono")
                 frame.sample_rate = rate
                 yield at / rate, frame
+
+    def _samples(self, first: int, end: int) -> np.ndarray:
+        """As they are stored."""
+        assert self.audio is not None
+        size = self._type.itemsize
+        return np.frombuffer(self._read(self.audio.position + size * first, size * (end - first)), self._type)
 
     def _open(self, where: FileRange, deadline: float) -> tuple[BinaryIO, int]:
         """A file, and where in it the clip begins: a local shard is read in parts, of a remote one just this clip."""
@@ -176,7 +184,7 @@ class StoredClip:
             pictures, sound = about["pictures"], about["sound"]
             self.beginning, self.duration = 0.0, float(about["seconds"])
             self.video = self._video(pictures, members["h264"][0]) if pictures else None
-            self.audio = self._audio(sound, members["wav"][0]) if sound else None
+            self.audio = self._audio(sound, *members["wav"]) if sound else None
         except (tarfile.HeaderError, KeyError, TypeError, ValueError) as error:
             raise ClipError("damaged", f"{self.path} holds no clip: {error!r}") from None
 
@@ -196,10 +204,12 @@ class StoredClip:
         pixel = pictures["aspect"] * codec.height / codec.width if pictures["fit"] == "squash" else 1.0
         return _Stream("video", codec, len(self._sizes), tick, position, pixel)
 
-    def _audio(self, sound: dict[str, Any], position: int) -> _Stream:
+    def _audio(self, sound: dict[str, Any], position: int, size: int) -> _Stream:
         self._heard = sound["heard"]
-        codec = _Codec("pcm_s16le", sample_rate=sound["rate"], channels=1)
-        return _Stream("audio", codec, self._heard[-1][1], Fraction(1, codec.sample_rate), position + WAV_HEADER)
+        self._type, header = read_head(self._read(position, min(size, HEAD)))
+        self._format, name, self._full = _SAMPLES[self._type.str]
+        codec = _Codec(name, sample_rate=sound["rate"], channels=1)
+        return _Stream("audio", codec, self._heard[-1][1], Fraction(1, codec.sample_rate), position + header)
 
     def _read(self, position: int, size: int) -> bytes:
         """Bytes of the clip, counted from its beginning."""

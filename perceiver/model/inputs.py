@@ -138,7 +138,7 @@ class InputTokens(nn.Module):
         if sizes != sizes[:1] * len(sizes):
             raise DataError(f"batches of {' and '.join(map(str, sizes))} clips of {' and '.join(given)}: give as many")
         if "audio" in given and not inputs["audio"].is_floating_point():
-            raise DataError(f"audio of {inputs['audio'].dtype}: give floating-point samples in [-1, 1]")
+            raise DataError(f"audio of {inputs['audio'].dtype}: give floating-point samples, nominally in [-1, 1]")
         return sizes[0]
 
 

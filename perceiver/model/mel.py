@@ -30,7 +30,7 @@ class LogMel(nn.Module):
         self.register_buffer("filters", filters.to(torch.get_default_device()), persistent=False)
 
     def forward(self, audio: Tensor) -> Tensor:
-        """(B, S) in [-1, 1] -> (B, frames, bins), zero mean and unit variance where the config's mean and std fit."""
+        """(B, S), nominally in [-1, 1] -> (B, frames, bins) normalised by the config's mean and std."""
         config = self.config
         frames = config.grid[0]
         padding = max(0, (frames - 1) * config.mel_hop + config.mel_window - config.samples)

@@ -45,7 +45,7 @@ class Perceiver(nn.Module):
         """Logits (B, classes).
 
         Args:
-            inputs: "video", uint8 or float (B, T, H, W, 3) in [0, 255]; "audio", float (B, S) in [-1, 1].
+            inputs: "video", uint8 or float (B, T, H, W, 3) in [0, 255]; "audio", float (B, S), nominally in [-1, 1].
             present: per modality bool (B,), False for clips whose modality was dropped or is missing.
             blank: what is zeroed of an absent modality: its values after scaling (pixels, samples, normalised
                 spectrogram), or whole tokens, positions and embedding too.
