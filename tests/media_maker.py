@@ -1,5 +1,6 @@
 """Makes small media files with known contents for the tests of the data path."""
 
+import io
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import av
 import numpy as np
+from PIL import Image
 
 from perceiver.config import RunConfig, with_changes
 from perceiver.data.dataset import Clip
@@ -37,15 +39,22 @@ def make_media(
     gop: int = 25,
     sound_start: float = 0.0,
     layout: str = "mono",
-    rotation: int = 0,
+    rotation: float = 0,
+    mirrored: bool = False,
+    tags: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     full_range: bool = False,
 ) -> Path:
-    """Writes pictures [(seconds, uint8 (H, W, 3))] and samples (S,) or (channels, S) with exactly these times."""
+    """Writes pictures [(seconds, uint8 (H, W, 3))] and samples (S,) or (channels, S) with exactly these times.
+
+    `rotation` is counter-clockwise, and `mirrored` left to right after it; `tags` are the video stream's.
+    """
     with av.open(str(path), "w", container_options=container_options or {}) as container:
         video: Any = _video_stream(container, codec, pixels, gop, pictures, full_range) if pictures else None
-        if rotation:
-            video.set_display_rotation(rotation)
+        if rotation or mirrored:
+            video.set_display_rotation(rotation, hflip=mirrored)
+        if tags:
+            video.metadata.update(tags)
         audio: Any = container.add_stream(sound_codec, rate=rate, layout=layout) if samples is not None else None
         packets = []
         for at, picture in pictures:
@@ -56,6 +65,23 @@ def make_media(
         packets += video.encode(None) if video else []
         packets += _sound_packets(audio, samples, rate, layout, sound_start) if audio else []
         for packet in sorted(packets, key=lambda p: float((p.dts if p.dts is not None else 0) * p.time_base)):
+            container.mux(packet)
+    return path
+
+
+def make_photos(path: Path, picture: np.ndarray, orientation: int) -> Path:
+    """Writes ten JPEGs with EXIF of an orientation (1 to 8), as a camera's motion JPEG has them."""
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    Image.fromarray(picture).save(file, "JPEG", quality=95, exif=exif.tobytes())
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("mjpeg", rate=25)
+        stream.height, stream.width = picture.shape[:2]
+        stream.pix_fmt = "yuvj420p"
+        for number in range(10):
+            packet = av.Packet(file.getvalue())
+            packet.stream, packet.time_base, packet.is_keyframe = stream, Fraction(1, 25), True
+            packet.pts = packet.dts = number
             container.mux(packet)
     return path
 

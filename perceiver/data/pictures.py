@@ -2,15 +2,15 @@
 
 import math
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
 from av.error import FFmpegError
-from av.filter import Graph
 from av.video.reformatter import VideoReformatter
 
+from perceiver.data.filters import Filter
 from perceiver.data.media import Media
+from perceiver.data.orientation import Orienter
 from perceiver.errors import ClipError
 
 _TIE = 1e-6
@@ -92,17 +92,18 @@ class _Converter:
 
     def __init__(self, media: Media, fit: Fit) -> None:
         self._path, self._fit, self._middle = media.path, fit, _Middle()
+        self._orient = Orienter(media.video.metadata)
         self._scaler, self._colours = VideoReformatter(), VideoReformatter()
         self._pixel = float(media.video.sample_aspect_ratio or 1) or 1.0
         self.aspect = 1.0
 
     def __call__(self, frame: Any) -> np.ndarray:
         """uint8 (size, size, 3); `aspect` is then the frame's width over its height as shown."""
-        turns = round(frame.rotation / 90) % 4
         aspect = frame.width * self._pixel / frame.height
-        self.aspect = 1 / aspect if turns % 2 else aspect
         try:
-            return np.rot90(self._scaled(frame), turns)
+            shown = self._orient(frame)
+            self.aspect = 1 / aspect if shown.turns % 2 else aspect
+            return shown.upright(self._scaled(self._orient.tilted(frame, shown.tilt) if shown.tilt else frame))
         except (FFmpegError, ValueError, MemoryError) as error:
             message = f"{self._path}: a picture of {frame.width} x {frame.height} pixels can't be converted: {error}"
             raise ClipError("damaged", message) from None
@@ -130,8 +131,7 @@ class _Middle:
     """
 
     def __init__(self) -> None:
-        self._shape: tuple[int, int, str] | None = None
-        self._crop = Graph()
+        self._crop = Filter()
 
     def __call__(self, frame: Any, pixel: float) -> Any:
         """The frame, or its middle that is at least square where `pixel` is the width of one over its height."""
@@ -139,26 +139,9 @@ class _Middle:
         top = _spare(frame.height, frame.width * pixel)
         if not left and not top:
             return frame
-        shape = frame.width, frame.height, frame.format.name
-        if shape != self._shape:
-            self._shape, self._crop = shape, _crop_filter(frame, left, top)
-        self._crop.push(frame)
-        return self._crop.pull()
+        return self._crop(frame, ("crop", f"{frame.width - 2 * left}:{frame.height - 2 * top}:{left}:{top}"))
 
 
 def _spare(whole: int, needed: float) -> int:
     """Pixels, an even number, that can be cut away on each of two sides."""
     return max(0, 2 * math.floor((whole - whole % 2 - needed) / 4))
-
-
-def _crop_filter(frame: Any, left: int, top: int) -> Graph:
-    """Cuts the margins off frames like this one."""
-    graph = Graph()
-    graph.threads = 1
-    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000))
-    crop = graph.add("crop", f"{frame.width - 2 * left}:{frame.height - 2 * top}:{left}:{top}")
-    sink = graph.add("buffersink")
-    source.link_to(crop)
-    crop.link_to(sink)
-    graph.configure()
-    return graph

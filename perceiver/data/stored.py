@@ -13,8 +13,8 @@ import io
 import json
 import tarfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -67,6 +67,7 @@ class _Stream:
     time_base: Fraction
     position: int
     sample_aspect_ratio: float = 1.0
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class StoredClip:
