@@ -2,11 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint bench
+.PHONY: help setup demo test lint bench equal-code
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"Python 3.11 or newer is needed, this is {sys.version}"'
@@ -29,3 +29,6 @@ lint: .venv/ready ## formatting, style and types
 
 bench: .venv/ready ## the benchmarks: the model, the data path, the board
 	for file in tests/benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+equal-code: .venv/ready ## after a change of code that changes no result: proves it, and keeps that results stay valid
+	$(BIN)/python tests/equal_code/compare.py --before $(or $(BEFORE),HEAD)
