@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
-LIGHT = {"perceiver.config", "perceiver.errors", "perceiver.wording"}
+LIGHT = {"perceiver.config", "perceiver.environment", "perceiver.errors", "perceiver.wording"}
 LEAVES = {"orchestrator.errors", "orchestrator.console"}
 
 MAY_IMPORT = {

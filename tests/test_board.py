@@ -147,6 +147,17 @@ def test_results_of_other_sweeps_and_older_code_are_marked(tracking: str) -> Non
     assert ranked.hours == 2.0  # nothing is paid for twice
 
 
+def test_results_of_other_libraries_have_a_footnote(tracking: str) -> None:
+    def computed(*versions: str) -> dict[str, str]:
+        return {Tag.ENVIRONMENT: json.dumps([{"torch": version, "ffmpeg": "8.1"} for version in versions])}
+
+    trials = [Made("baseline", seed, 0.4, tags=computed("2.11")) for seed in range(3)]
+    trials += [Made("a=1", 0, 0.4, tags=computed("2.12")), Made("a=1", 1, 0.4, tags=computed("2.11", "2.12"))]
+    trials += [Made("a=1", 2, 0.4), Made("a=1", 3, 0.4, tags={Tag.ENVIRONMENT: "[1, {"})]
+    notes = {row.configuration: row.notes for row in board_of(tracking, trials).rows}
+    assert notes == {"baseline": (), "a=1": ("2 of 4 results computed with torch 2.12, most others with 2.11",)}
+
+
 def test_superseded_runs_are_not_on_the_board(tracking: str) -> None:
     trials = [Made("baseline", 0, 0.9, role="superseded"), Made("baseline", 0, 0.4)]
     (row,) = board_of(tracking, trials).rows

@@ -75,6 +75,8 @@ class Player:
     said: list[str] = field(default_factory=list)
     patience: int | None = None
     """Reports after which the driver is killed."""
+    environment: dict[str, str] = field(default_factory=lambda: {"torch": "2.11"})
+    accept_older_code: bool = False
     records: bool = True
     """Whether each report is recorded at once; else a driver that is killed takes the last second's with it."""
 
@@ -93,7 +95,7 @@ class Player:
         warm = gather_warm_start(plan)
         with Lease(paths) as lease:
             recorder = Recorder(self.site.tracking, sweep.name, paths.root)
-            stock = take_stock(plan)
+            stock = take_stock(plan, self.accept_older_code)
             desk = Desk(stock, recorder, paths, None)
             adaptive = sweep.vary.by in SEARCHES
             upcoming = (
@@ -151,7 +153,7 @@ class Player:
         self.started.append((order.trial, share))
         base = {"trial": order.trial, "history": (), "saved": share, "fraction": share, "latest": None}
         base |= {"resumed": share, "node": "here", "error": ""}
-        yield base | {"state": "started", "history": tuple(history)}
+        yield base | {"state": "started", "history": tuple(history), "environment": self.environment}
         if history and storage.exists(paths.stop):
             yield base | {"state": "stopped"}
             return

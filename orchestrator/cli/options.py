@@ -33,6 +33,15 @@ def older_option(command: Verb) -> Verb:
     )
 
 
+def no_reuse_option(command: Verb) -> Verb:
+    return click.option(
+        "--no-reuse",
+        type=click.Choice(["all", "environment"]),
+        help="Compute again what other sweeps have (all), or what other versions of torch, torchaudio or FFmpeg "
+        "computed (environment).",
+    )(command)
+
+
 def read_changes(pairs: tuple[str, ...]) -> dict[str, Any]:
     changes = {}
     for pair in pairs:

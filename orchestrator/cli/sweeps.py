@@ -7,7 +7,16 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.options import at, json_option, older_option, read_changes, set_option, site_option, this_command
+from orchestrator.cli.options import (
+    at,
+    json_option,
+    no_reuse_option,
+    older_option,
+    read_changes,
+    set_option,
+    site_option,
+    this_command,
+)
 from orchestrator.console import note, print_json, print_next
 from orchestrator.errors import Interrupted, OrchestratorError, TrialsFailed, Unreachable
 
@@ -17,10 +26,17 @@ from orchestrator.errors import Interrupted, OrchestratorError, TrialsFailed, Un
 @site_option
 @set_option
 @older_option
+@no_reuse_option
 @click.option("--yes", is_flag=True, help="Also with more than 100,000 trials.")
 @json_option
 def plan(
-    file: Path, site: str | None, changes: tuple[str, ...], accept_older_code: bool, yes: bool, as_json: bool
+    file: Path,
+    site: str | None,
+    changes: tuple[str, ...],
+    accept_older_code: bool,
+    no_reuse: Any,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Print every trial of FILE, its cost, and what is already there. Starts nothing."""
     from orchestrator.plan.report import print_plan
@@ -28,7 +44,7 @@ def plan(
     from orchestrator.track.ledger import changes_since_last_run, take_stock
     from orchestrator.track.warm_start import gather_warm_start
 
-    stock = take_stock(read_plan(file, site, changes, yes), accept_older_code)
+    stock = take_stock(read_plan(file, site, changes, yes), accept_older_code, no_reuse)
     planned, there = stock.plan, done(stock.entries)
     warm = gather_warm_start(planned)
     try:
@@ -53,19 +69,21 @@ def plan(
 @click.argument("file", type=click.Path(path_type=Path))
 @site_option
 @older_option
+@no_reuse_option
 @click.option(
     "--yes",
     is_flag=True,
     help="Go on where it would ask: older code, another sweep's name, very many trials.",
 )
 @json_option
-def run(file: Path, site: str | None, accept_older_code: bool, yes: bool, as_json: bool) -> None:
+def run(file: Path, site: str | None, accept_older_code: bool, no_reuse: Any, yes: bool, as_json: bool) -> None:
     """Run what is missing of FILE. Safe to run again, also after a crash or Ctrl-C."""
     from orchestrator.run.driver import OlderCode, run_plan
 
     planned = read_plan(file, site, yes=yes)
     older_code: OlderCode = "keep" if accept_older_code else "compute" if yes else "ask"
-    outcome = run_plan(planned, make_display(planned, as_json), older_code=older_code, replace=yes)
+    display = make_display(planned, as_json)
+    outcome = run_plan(planned, display, older_code=older_code, no_reuse=no_reuse, replace=yes)
     if as_json:
         print_json(vars(outcome) | {"complete": outcome.complete})
     _conclude(outcome, planned.sweep.name, site, quiet=as_json)

@@ -8,6 +8,7 @@ from math import isfinite
 from statistics import fmean
 from typing import Any
 
+from orchestrator.rank.environments import environment_notes, usual_environment
 from orchestrator.rank.statistics import Difference, Estimate, estimate
 from orchestrator.track.names import Tag
 from orchestrator.track.records import RunRecord
@@ -81,12 +82,18 @@ def make_rows(runs: Iterable[RunRecord], metric: str, replicates: int = 1) -> li
     groups: dict[str, list[RunRecord]] = {}
     for run in runs:
         groups.setdefault(run.tags.get(Tag.CONFIGURATION, run.role), []).append(run)
-    reference = _reference([run for group in groups.values() for run in group])
-    return [_make_row(name, group, metric, reference, replicates) for name, group in groups.items()]
+    all_runs = [run for group in groups.values() for run in group]
+    reference, usual = _reference(all_runs), usual_environment(all_runs)
+    return [_make_row(name, group, metric, reference, usual, replicates) for name, group in groups.items()]
 
 
 def _make_row(
-    configuration: str, runs: Sequence[RunRecord], metric: str, reference: dict[str, Any], replicates: int
+    configuration: str,
+    runs: Sequence[RunRecord],
+    metric: str,
+    reference: dict[str, Any],
+    usual: dict[str, str],
+    replicates: int,
 ) -> Row:
     by_seed = _one_per_seed(runs)
     factors = _factors(runs[0])
@@ -99,6 +106,7 @@ def _make_row(
         else:
             reasons[seed] = reason
     scores = {seed: run.metrics[metric] for seed, run in counted.items()}
+    origins = [*_origin_notes(counted, runs), *environment_notes(counted.values(), usual)]
     return Row(
         configuration=configuration,
         role=runs[0].role,
@@ -110,7 +118,7 @@ def _make_row(
         estimate=estimate(list(scores.values())) if scores else None,
         metrics=_means(list(counted.values()), leave_out=metric),
         stopped={seed: found for seed, run in by_seed.items() if (found := _stopped(run, metric))},
-        notes=(*_seed_notes(reasons, len(by_seed)), *_origin_notes(counted, runs)),
+        notes=(*_seed_notes(reasons, len(by_seed)), *origins),
     )
 
 

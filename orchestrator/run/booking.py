@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from orchestrator.plan.identity import mixed_identity
 from orchestrator.plan.planner import Plan, Trial
 from orchestrator.plan.site import Site
 from orchestrator.plan.spec import Score
@@ -41,6 +42,8 @@ class Booking:
     """Whether `stop_early` may end it."""
     attempts: int = 0
     """How often the trial was started, in all drivers."""
+    environments: list[dict[str, str]] = field(default_factory=list)
+    """What it was computed with so far; see `perceiver.environment`."""
     running: bool = False
     """Whether a worker has it now."""
     scores: Scores = field(default_factory=list)
@@ -70,6 +73,11 @@ class Booking:
             data_workers=site.data_workers,
             checkpoint_seconds=site.checkpoint_seconds,
         )
+
+
+def extended(before: list[dict[str, str]], now: dict[str, str], goes_on: bool) -> list[dict[str, str]]:
+    """The environments of a trial whose next attempt begins: one more where it goes on in another than before."""
+    return before if goes_on and before[-1:] == [now] else [*(before if goes_on else []), now]
 
 
 def evaluations(history: Iterable[Mapping[str, Any]], scores: Sequence[Score]) -> Scores:
@@ -157,16 +165,27 @@ class Desk:
         attempts = int(run.tags.get(Tag.ATTEMPTS) or 0)
         finished = entry.state == State.FINISHED
         stop = run.early_stop if entry.state == State.STOPPED else None
-        tags = _place_tags(trial) | ({str(Tag.OLDER_CODE): self._plan.code_digest} if entry.older_code else {})
+        tags = _place_tags(trial) | (self._older_tags(run, finished or stop is not None) if entry.older_code else {})
         self.recorder.describe(run.run_id, tags, to_params(trial.config))
         if not finished and stop is None:
             self.recorder.wait(run.run_id)
-        return Booking(trial, self._parent, run.run_id, run.artifact_uri, finished, stop, attempts=attempts)
+        booking = Booking(trial, self._parent, run.run_id, run.artifact_uri, finished, stop, attempts=attempts)
+        booking.environments = run.environments
+        return booking
+
+    def _older_tags(self, run: RunRecord, there: bool) -> dict[str, str]:
+        """What is said of a run that other code made or began. What goes on under today's code is neither code's."""
+        today = self._plan.code_digest
+        mixed = {} if there else {str(Tag.IDENTITY): mixed_identity(run.tags.get(Tag.IDENTITY, ""), today)}
+        return {str(Tag.OLDER_CODE): today} | mixed
 
     def _repeat(self, trial: Trial, entry: Entry) -> Booking:
         """A finished run here for an equal trial's result in another sweep: nothing is paid for twice."""
         assert entry.run is not None
-        place = self._schedule(trial, {Tag.REUSED_FROM: f"{entry.sweep} {entry.run.run_id}", Tag.PROGRESS: "1.0000"})
+        origin: dict[str, str] = {Tag.REUSED_FROM: f"{entry.sweep} {entry.run.run_id}", Tag.PROGRESS: "1.0000"}
+        if entry.run.environments:
+            origin[Tag.ENVIRONMENT] = entry.run.tags[Tag.ENVIRONMENT]
+        place = self._schedule(trial, origin)
         self.recorder.copy_metrics(entry.run.run_id, place.run_id)
         self.recorder.end(place.run_id, "FINISHED")
         return Booking(trial, self._parent, place.run_id, entry.run.artifact_uri, finished=True)

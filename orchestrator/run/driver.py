@@ -47,13 +47,15 @@ def run_plan(
     display: Silent | None = None,
     *,
     older_code: OlderCode = "ask",
+    no_reuse: ledger.NoReuse | None = None,
     replace: bool = False,
     lineage: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Runs what is missing of the plan and returns when all of it has ended.
 
-    `replace`: take the place of a sweep of this name that has none of the plan's trials. `lineage`: the plan is of
-    final runs, and these tags say where they come from.
+    `no_reuse`: which results on record are computed again all the same. `replace`: take the place of a sweep of this
+    name that has none of the plan's trials. `lineage`: the plan is of final runs, and these tags say where they come
+    from.
 
     Raises:
         Unreachable: tracker, storage or cluster can't be used.
@@ -72,7 +74,7 @@ def run_plan(
     warm = gather_warm_start(plan)
     with Lease(paths) as lease:
         recorder = Recorder(plan.site.tracking, plan.sweep.name, paths.root)
-        stock = ledger.take_stock(plan, accept_older_code=older_code == "keep")
+        stock = ledger.take_stock(plan, accept_older_code=older_code == "keep", no_reuse=no_reuse)
         plan = stock.plan
         if older_code == "ask":
             _refuse_older_code(stock)

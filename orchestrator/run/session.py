@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.errors import Unreachable
 from orchestrator.plan.planner import Plan
-from orchestrator.run.booking import Booking, evaluations
+from orchestrator.run.booking import Booking, evaluations, extended
 from orchestrator.run.cluster import connected, require_room
 from orchestrator.run.display import Silent
 from orchestrator.run.early import EarlyStopping
@@ -119,7 +119,8 @@ class Session:
         if state == "started":
             booking.attempts += 1
             booking.scores = []  # the whole history comes with this report
-            self.recorder.start(booking.run_id, booking.attempts)
+            booking.environments = extended(booking.environments, report["environment"], goes_on=report["resumed"] > 0)
+            self.recorder.start(booking.run_id, booking.attempts, json.dumps(booking.environments))
         if state in ("started", "running"):
             booking.running = True
             self.recorder.report(booking.run_id, report["history"], report["saved"])

@@ -12,7 +12,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from perceiver.attention_maps import draw_attention
 from perceiver.config import parse
 from perceiver.data.audioset import DataSource
 from perceiver.data.batch import BadClip
+from perceiver.environment import environment
 from perceiver.errors import CheckpointError
 from perceiver.ranks import Ranks
 from perceiver.speed import Mark as Mark
@@ -76,6 +77,8 @@ class Report:
     """Share of the trial that was there when this attempt began."""
     bad_clips: int = 0
     node: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Versions of the libraries that compute; told once per attempt."""
     error: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -124,7 +127,7 @@ class _Trial:
         resume, history = self._newest_checkpoint()
         self.told = len(history)
         self._log(f"started on {self.node}" + (f", goes on at {self.resumed:.1%}" if self.resumed else ""))
-        yield self._report("started", history=tuple(history))
+        yield replace(self._report("started", history=tuple(history)), environment=environment())
         if history and self._stops_early():
             yield self._report("stopped")
             return

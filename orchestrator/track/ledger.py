@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from orchestrator.errors import UsageError
 from orchestrator.plan.planner import Plan, PlanDiff, Trial, extend_plan
@@ -17,8 +18,12 @@ from orchestrator.track.paths import SweepPaths
 from orchestrator.track.proposals import recorded_proposals
 from orchestrator.track.reader import NoDatabase, find_identities, read_by_id, read_runs
 from orchestrator.track.records import RunRecord
+from perceiver.environment import environment
 
 OLDER_CODE = "made by older code"
+
+NoReuse = Literal["all", "environment"]
+"""What is not taken over: any result of another sweep, or any that was computed in another environment than today's."""
 
 
 class State(StrEnum):
@@ -77,11 +82,13 @@ class Stock:
     runs: tuple[RunRecord, ...]
     """Every trial's run of this sweep, in the plan or not; final runs are not among them."""
     accept_older_code: bool = False
+    no_reuse: NoReuse | None = None
 
     def look_up(self, trial: Trial) -> Entry:
         """What is there for a trial that has joined the plan since."""
-        results = _results(self.plan, [trial])
-        return _entry(trial, self.plan, self.runs, results, self.accept_older_code)
+        results = _results(self.plan, [trial], self.no_reuse)
+        runs = [run for run in self.runs if _may_count(run, self.no_reuse)]
+        return _entry(trial, self.plan, runs, results, self.accept_older_code)
 
     @property
     def by_older_code(self) -> list[Entry]:
@@ -95,7 +102,7 @@ class Stock:
         return bool(there) and there.isdisjoint(self.entries)
 
 
-def take_stock(plan: Plan, accept_older_code: bool = False) -> Stock:
+def take_stock(plan: Plan, accept_older_code: bool = False, no_reuse: NoReuse | None = None) -> Stock:
     """What is there for each trial of a plan.
 
     Raises:
@@ -103,9 +110,10 @@ def take_stock(plan: Plan, accept_older_code: bool = False) -> Stock:
     """
     here = _runs_of(plan)
     plan = extend_plan(plan, recorded_proposals(plan, here))
-    elsewhere = _results(plan, plan.trials)
-    entries = {trial.id: _entry(trial, plan, here, elsewhere, accept_older_code) for trial in plan.trials}
-    return Stock(plan, entries, tuple(run for run in here if not is_final(run)), accept_older_code)
+    elsewhere = _results(plan, plan.trials, no_reuse)
+    count = [run for run in here if _may_count(run, no_reuse)]
+    entries = {trial.id: _entry(trial, plan, count, elsewhere, accept_older_code) for trial in plan.trials}
+    return Stock(plan, entries, tuple(run for run in here if not is_final(run)), accept_older_code, no_reuse)
 
 
 def changes_since_last_run(plan: Plan) -> PlanDiff | None:
@@ -143,13 +151,21 @@ def _runs_of(plan: Plan) -> tuple[RunRecord, ...]:
         return ()
 
 
-def _results(plan: Plan, trials: Iterable[Trial]) -> list[RunRecord]:
-    """Finished runs of any sweep with the identity of one of these trials."""
+def _may_count(run: RunRecord, no_reuse: NoReuse | None) -> bool:
+    """Whether what was computed may be taken over where the user wants nothing of another environment."""
+    return no_reuse != "environment" or not _progress(run) or run.environments == [environment()]
+
+
+def _results(plan: Plan, trials: Iterable[Trial], no_reuse: NoReuse | None) -> list[RunRecord]:
+    """Finished runs of any sweep with the identity of one of these trials, as far as they may be taken over."""
+    if no_reuse == "all":
+        return []
     try:
         found = find_identities(plan.site.tracking, [trial.identity for trial in trials if trial.identity])
     except NoDatabase:
         return []
-    return [run for run in found if run.status == "FINISHED" and Tag.REUSED_FROM not in run.tags]
+    finished = [run for run in found if run.status == "FINISHED" and Tag.REUSED_FROM not in run.tags]
+    return [run for run in finished if _may_count(run, no_reuse)]
 
 
 def _entry(

@@ -51,6 +51,9 @@ class Tag(StrEnum):
     """On a final run: `<sweep> <configuration>` that won, and its run ids."""
     REUSED_FROM = "sweep.reused_from"
     """`<sweep> <run id>` of the equal trial whose result this run repeats; nothing was computed for it."""
+    ENVIRONMENT = "sweep.environment"
+    """JSON list of the environments that computed the result, each `{library: version}` (`perceiver.environment`); more
+    than one where a trial went on in another."""
     OLDER_CODE = "sweep.older_code"
     """On a finished run that was kept although the code that computes has changed since: the digest of today's code."""
     PARENT = "mlflow.parentRunId"

@@ -97,9 +97,10 @@ class Recorder:
         """An earlier attempt's run waits for the next one."""
         self._note(run_id, {}, "SCHEDULED")
 
-    def start(self, run_id: str, attempt: int) -> None:
-        """The trial runs, for the attempt-th time."""
-        self._note(run_id, {Tag.ATTEMPTS: str(attempt), Tag.STOPPED: "", Tag.ERROR: ""}, "RUNNING")
+    def start(self, run_id: str, attempt: int, environments: str) -> None:
+        """The trial runs, for the attempt-th time; `environments`: the tag's text."""
+        tags = {Tag.STOPPED: "", Tag.ERROR: "", Tag.ATTEMPTS: str(attempt), Tag.ENVIRONMENT: environments}
+        self._note(run_id, {str(tag): text for tag, text in tags.items()}, "RUNNING")
 
     def report(self, run_id: str, history: Iterable[Mapping[str, Any]], saved: float) -> None:
         """Reports of a trial's history that a checkpoint holds, and the share of the trial that is saved."""

@@ -1,5 +1,6 @@
 """What is read back from MLflow: runs, a sweep's runs, and one line per sweep. Plain data, whatever the backend."""
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -51,6 +52,15 @@ class RunRecord:
         """Where the trial was stopped early; MLflow has no state for that, and calls it KILLED."""
         found = _EARLY.fullmatch(self.tags.get(Tag.STOPPED, "")) if self.status == "KILLED" else None
         return EarlyStop(found[1], int(found[2]), int(found[3])) if found else None
+
+    @property
+    def environments(self) -> list[dict[str, str]]:
+        """The environments that computed the result, one after the other; none where it is not known."""
+        try:
+            found = json.loads(self.tags.get(Tag.ENVIRONMENT) or "[]")
+        except ValueError:
+            return []
+        return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
     @property
     def seed(self) -> int | None:
