@@ -22,6 +22,8 @@ EXCEPTIONS = {
     ("orchestrator/run/worker.py", "perceiver"),
     ("orchestrator/run/group.py", "perceiver.ranks"),
     ("orchestrator/run/data_check.py", "perceiver.data"),
+    ("orchestrator/run/data_init.py", "perceiver.data"),
+    ("orchestrator/run/file_pool.py", "perceiver.data"),
     ("orchestrator/run/ingest.py", "perceiver.data"),
     # These load neither torch nor av.
     ("orchestrator/plan/data.py", "perceiver.data.audioset"),

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,9 @@ import pytest
 from media_maker import cut, damage_packet, flashes_and_clicks, make_media
 
 from perceiver.data.audioset import DataSource
-from perceiver.data.check import FileReport, check
+from perceiver.data.check import check
 from perceiver.data.files import File
+from perceiver.data.verdicts import FileReport
 from perceiver.errors import DataError
 
 
@@ -63,12 +64,13 @@ def test_everything_wrong_is_named_with_its_reason(spoiled: DataSource) -> None:
 
 def test_a_plain_folder_is_checked_file_by_file(spoiled: DataSource) -> None:
     report = check(DataSource(f"{spoiled.url}/clips"))
+    assert "sweep data init" in report.flaws[0].cure
     assert len(report.files) == 9 and len(report.unreadable) == 5
     assert not report.rows and not report.label_counts
 
 
 def test_an_interrupted_check_goes_on_where_it_stopped(spoiled: DataSource, tmp_path: Path) -> None:
-    journal, probed = tmp_path / "check.jsonl", list[str]()
+    journal, probed = tmp_path / "journal", list[str]()
 
     def stop(done: int, total: int) -> None:
         if done == 3:
@@ -81,23 +83,36 @@ def test_an_interrupted_check_goes_on_where_it_stopped(spoiled: DataSource, tmp_
 
     with pytest.raises(KeyboardInterrupt):
         check(spoiled, stop, journal=journal)
-    with journal.open("a") as file:
-        file.write('\n{"path": "half a li')
     told: list[tuple[int, int]] = []
     report = check(spoiled, lambda *done: told.append(done), journal=journal, run=counting)
-    assert len(probed) == 5 and told[-1] == (8, 8)
-    assert report.to_json() == check(spoiled).to_json()
+    assert len(probed) == 5 and told[0] == (3, 8) and told[-1] == (8, 8)
+    assert report.to_json() == check(spoiled, journal=tmp_path / "other").to_json()
     probed.clear()
     check(spoiled, journal=journal, run=counting)
     assert not probed
+    check(spoiled, journal=journal, run=counting, again=True)
+    assert len(probed) == 8
 
 
-def test_what_may_pass_is_read_again(spoiled: DataSource, tmp_path: Path) -> None:
-    journal = tmp_path / "check.jsonl"
-    good = next(file for file in check(spoiled).files if Path(file.path).stem == "good")
-    journal.write_text(json.dumps(asdict(good) | {"reason": "too slow", "message": "not read within 120 s"}))
-    report = check(spoiled, journal=journal)
-    assert not any(file.reason == "too slow" for file in report.files)
+def test_only_what_has_changed_or_may_pass_is_read_again(tmp_path: Path) -> None:
+    _, samples = flashes_and_clicks([0.5], 1.0, 25.0, 8_000)
+    (tmp_path / "set").mkdir()
+    for name in ("a.wav", "b.wav", "c.wav"):
+        make_media(tmp_path / "set" / name, samples=samples, rate=8_000, sound_codec="pcm_s16le")
+    probed: list[str] = []
+
+    def counting(call: Callable[[File], FileReport], files: Iterable[File]) -> Iterable[FileReport]:
+        for file in files:
+            probed.append(file.name)
+            found = call(file)
+            yield replace(found, reason="forbidden", message="told") if file.name == "b.wav" else found
+
+    source = DataSource(str(tmp_path / "set"))
+    check(source, journal=tmp_path / "journal", run=counting)
+    probed.clear()
+    (tmp_path / "set" / "c.wav").write_bytes((tmp_path / "set" / "a.wav").read_bytes())
+    check(source, journal=tmp_path / "journal", run=counting)
+    assert probed == ["b.wav", "c.wav"]
 
 
 def test_a_container_without_lengths_of_its_streams_is_truncated_too(tmp_path: Path) -> None:

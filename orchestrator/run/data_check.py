@@ -1,22 +1,28 @@
-"""Checks a data set: every row, and every file from beginning to end. Runs on: the driver, and every CPU of Ray."""
+"""Checks a data set: every row, and every file from beginning to end.
 
-import hashlib
+Runs on: the driver's cores; of a joined cluster, where there is much to do, on every CPU.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-from orchestrator.console import Column, console, print_table
+from orchestrator.console import Column, print_table
 from orchestrator.errors import Interrupted
-from orchestrator.plan.site import Site
-from orchestrator.run.cluster import connected
+from orchestrator.plan.machine import cores
+from orchestrator.plan.site import Site, absolute
+from orchestrator.run.file_pool import Work, spread
+from orchestrator.run.progress import Ticker
 from perceiver.data.audioset import DataSource
-from perceiver.data.check import Report, check
+from perceiver.data.check import check
+from perceiver.data.check_report import Report
+from perceiver.data.files import File
+from perceiver.data.verdicts import FileReport
 
 _FILES_PER_TASK = 4
-_NAMED = 20
-_CHECKS = Path("runs/checks")
+_WORTH_A_CLUSTER = 500
+"""Files from which a joined cluster is asked; fewer are read here before it has answered."""
 
 
 def data_source(place: str, labels: str | None, site: Site) -> DataSource:
@@ -26,50 +32,56 @@ def data_source(place: str, labels: str | None, site: Site) -> DataSource:
     return DataSource(place, labels)
 
 
-def check_on_ray(source: DataSource, site: Site, journal: str | None) -> Report:
-    """The check's report. A check that was interrupted goes on where it stopped, by its journal.
-
-    Where none is named the journal lies below runs/ until the check is through, so that the next one reads all anew.
+def check_set(source: DataSource, site: Site, journal: str | None = None, again: bool = False) -> Report:
+    """The check's report. A check that was interrupted goes on where it stopped.
 
     Raises:
-        DataError: the folder is not there, or has segment CSVs and no label list.
+        DataError: the folder is not there or can't be listed.
         Unreachable: no Ray cluster at the site.
         Interrupted: by Ctrl-C; tells how far it came.
     """
-    kept = Path(journal or _CHECKS / f"{hashlib.sha256(source.url.encode()).hexdigest()[:12]}.jsonl")
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        report = _check(source, site, kept)
-    except KeyboardInterrupt:
-        read = sum(bool(line.strip()) for line in kept.open()) if kept.exists() else 0
-        raise Interrupted(f"Interrupted; {read:,} files were read. The same command goes on from there.") from None
-    if journal is None:
-        kept.unlink(missing_ok=True)
-    return report
+    source = replace(source, url=absolute(source.url))  # workers have other folders
+    with Ticker(f"listing {source.url} and reading its lists", "files") as ticker:
+        try:
+            return check(source, ticker.show, journal=journal, again=again, run=partial(_run, site))
+        except KeyboardInterrupt:
+            done = f"{ticker.done:,} of {ticker.total:,} files are known"
+            raise Interrupted(f"Interrupted; {done}. The same command goes on from there.") from None
 
 
-def _check(source: DataSource, site: Site, journal: Path) -> Report:
-    columns = (TextColumn("files"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with connected(site), Progress(*columns, console=console(stderr=True), transient=True) as bar:
-        from ray.util.multiprocessing import Pool
+def _run(site: Site, work: Work, files: Iterable[File]) -> Iterator[FileReport]:
+    """The work's reports, from this machine's cores, or from a joined cluster where there is much to do."""
+    files = list(files)
+    if site.ray_address == "local" or len(files) < _WORTH_A_CLUSTER:
+        yield from spread(work, files, site.local_cpus or cores())
+        return
+    from ray.util.multiprocessing import Pool
 
-        task = bar.add_task("files", total=None)
+    from orchestrator.run.cluster import connected
+
+    with connected(site):
         pool = Pool()
         try:
-            return check(
-                source,
-                lambda done, total: bar.update(task, completed=done, total=total),
-                journal=journal,
-                run=partial(pool.imap_unordered, chunksize=_FILES_PER_TASK),
-            )
+            yield from pool.imap_unordered(work, files, chunksize=_FILES_PER_TASK)
         finally:
             pool.terminate()  # type: ignore[no-untyped-call]
 
 
 def print_report(report: Report) -> None:
-    """Rows and files as tables, then what can't be read and why."""
+    """What is wrong and what to do about it, then rows, classes and files as tables."""
     bad = len(report.unreadable)
-    print(f"{report.url}   {len(report.files)} files, {bad} unreadable, {report.unused} that no row names")
+    print(f"{report.url}   {len(report.files):,} files, {bad:,} unreadable, {report.unused:,} that no row names")
+    for flaw in report.flaws:
+        print(f"! {flaw.kind}: {flaw.count:,}" if flaw.count > 1 else f"! {flaw.kind}")
+        for example in flaw.examples:
+            print(f"    {example}")
+        print(f"    -> {flaw.cure}")
+    if not report.flaws:
+        print("Nothing is wrong with it.")
+    _print_tables(report)
+
+
+def _print_tables(report: Report) -> None:
     if report.rows:
         columns = [Column("split"), Column("rows", True), Column("rows that can't be used")]
         splits = [(split, f"{count:,}", str(report.problems[split])) for split, count in report.rows.items()]
@@ -79,11 +91,6 @@ def print_report(report: Report) -> None:
         print_table(columns, [_label_row(split, counts) for split, counts in report.label_counts.items()])
     found = {name: _shown(value) for name, value in report.summary().items() if value and name != "files"}
     print_table([Column("files"), Column("")], list(found.items()))
-    if report.unreadable:
-        rows = [(file.reason or "", file.message) for file in report.unreadable[:_NAMED]]
-        print_table([Column("unreadable"), Column("")], rows)
-        if len(report.unreadable) > _NAMED:
-            print(f"  and {len(report.unreadable) - _NAMED} more: see --json")
 
 
 def _label_row(split: str, counts: dict[str, int]) -> tuple[str, str, str, str, str]:
