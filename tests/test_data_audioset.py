@@ -167,7 +167,10 @@ def test_published_names_and_oddities_of_text_files_do(tmp_path: Path) -> None:
         (lambda f: (f / "class_labels_indices.csv").write_text(LABELS.replace("2,/m/c", "5,/m/c")), "without gaps"),
         (lambda f: (f / "class_labels_indices.csv").write_text(LABELS.replace("/m/c", "/m/a")), "more than once"),
         (lambda f: (f / "train_segments.csv").unlink(), "has no train_segments.csv; CSV files there: .*eval_segments"),
-        (lambda f: (f / "train_segments.csv").write_bytes(b"\xff\xfe\x00binary"), "is not UTF-8 text"),
+        (
+            lambda f: (f / "train_segments.csv").write_bytes(b"\xff\xfe\x00binary"),
+            "1 malformed row.: train_segments.csv line 1",
+        ),
         (lambda f: (f / "clips" / "a.mp4").unlink(), "has no usable row in its train split .1 no file."),
     ],
 )

@@ -81,6 +81,8 @@ def run(file: Path, site: str | None, accept_older_code: bool, no_reuse: Any, ye
     from orchestrator.run.driver import OlderCode, run_plan
 
     planned = read_plan(file, site, yes=yes)
+    for line in planned.data.told():
+        note(line)
     older_code: OlderCode = "keep" if accept_older_code else "compute" if yes else "ask"
     display = make_display(planned, as_json)
     outcome = run_plan(planned, display, older_code=older_code, no_reuse=no_reuse, replace=yes)

@@ -29,6 +29,10 @@ class DataSeen:
         """Evaluation clips of the set; None where it can't be seen."""
         return self.descriptions[name].eval_clips if name in self.descriptions else None
 
+    def told(self) -> list[str]:
+        """Lines on rows that are not used, and on what a user should know of others."""
+        return [f"data {name}, {line}" for name, seen in self.descriptions.items() for line in seen.told]
+
 
 def look_at(site: Site, names: Iterable[str]) -> DataSeen:
     """Describes the data sets as they lie at the site; one that can't be seen from here is a problem, not an error."""

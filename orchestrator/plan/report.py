@@ -56,6 +56,7 @@ def heading(plan: Plan) -> list[str]:
     return [
         f"{sweep.name}   {sweep.question}".rstrip(),
         f"baseline {sweep.base}   score {sweep.score.metric} ({better} is better)   data {name} {seen}",
+        *plan.data.told(),
     ]
 
 

@@ -3,92 +3,51 @@
     class_labels_indices.csv       index,mid,display_name          (in the folder, in its parent, or named apart)
     train_segments.csv             YTID, start_seconds, end_seconds, "mid,mid"     after three lines of #
     eval_segments.csv              the published names balanced_train_segments.csv and unbalanced_train_segments.csv
-                                   also do: the training clips are those of every *train_segments.csv
-    clips/<YTID>.mp4               anywhere below the folder; also <YTID>_<start> and <YTID>_<start>_<end>, in seconds
-                                   (30, 30.0, 30.000, 000030) or milliseconds (30000), with or without a Y in front
+                                   also do; see `names` for others
+    clips/<YTID>.mp4               anywhere below the folder; see `clip_files` for other names
 
-A row that can't be used is a `Problem`, counted by reason and named, never a crash: a wrong one, one without a file, a
-training row that is in the evaluation too. Imports nothing heavy: a plan reads through this module.
+Rows of one clip and time are one segment with the labels of all. A row that can't be used is a `Problem`, counted by
+reason and named, never a crash: a wrong one, one without a file, a training row that is in the evaluation too. Imports
+nothing heavy: a plan reads through this module.
 """
 
-import csv
-import io
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from functools import cached_property
 
-from perceiver.data.files import File, join, list_files, parent, read_bytes
-from perceiver.data.recipe import Recipe
+from perceiver.data.clip_files import ClipFiles
+from perceiver.data.files import File, list_files
+from perceiver.data.label_list import LabelIndex, read_classes
+from perceiver.data.lists import MEDIA_SUFFIXES, Row, Table
+from perceiver.data.names import are_published, segment_lists
+from perceiver.data.segments import (
+    LABELS_FILE,
+    ClassLabel,
+    DataSource,
+    Problem,
+    Problems,
+    RowError,
+    Segment,
+    Split,
+)
 from perceiver.errors import DataError
 
-Split = Literal["train", "eval"]
+__all__ = [
+    "LABELS_FILE",
+    "MEDIA_SUFFIXES",
+    "ClassLabel",
+    "DataSource",
+    "Layout",
+    "Problem",
+    "Problems",
+    "Segment",
+    "Split",
+    "read_classes",
+]
 
-LABELS_FILE = "class_labels_indices.csv"
-MEDIA_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".m4v", ".avi", ".ts", ".m4a", ".wav", ".flac", ".mp3", ".ogg")
-
-_NAMED_PROBLEMS = 1_000
-"""Problems kept with their rows; a mirror of AudioSet lacks 300,000 files, and counting those is enough."""
-
-
-@dataclass(frozen=True)
-class DataSource:
-    """Where a data set lies: a folder or fsspec URL, and its label list where that lies apart.
-
-    With a recipe the folder is a synthetic set, made on first use.
-    """
-
-    url: str
-    labels: str | None = None
-    recipe: Recipe | None = None
-
-    def __post_init__(self) -> None:
-        if isinstance(self.recipe, dict):  # a source travels to workers as plain data
-            object.__setattr__(self, "recipe", Recipe(**self.recipe))
-
-
-class ClassLabel(NamedTuple):
-    """One class of the label list: its machine id and its name."""
-
-    mid: str
-    name: str
-
-
-class Segment(NamedTuple):
-    """A row that can be used: when the segment starts and ends in its source, its classes, and its clip's file."""
-
-    id: str
-    start: float
-    end: float
-    labels: tuple[int, ...]
-    path: str
-    size: int
-    trimmed: bool
-    """The file's name holds the start, so its own time begins with the segment."""
-
-
-class Problem(NamedTuple):
-    """A row that can't be used: its file and line, the reason's class, and what would be right."""
-
-    where: str
-    reason: str
-    message: str
-
-
-@dataclass
-class Problems:
-    """Rows that can't be used: how many by reason, and the first of them by name."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    named: list[Problem] = field(default_factory=list)
-
-    def add(self, problem: Problem) -> None:
-        self.counts[problem.reason] += 1
-        if len(self.named) < _NAMED_PROBLEMS:
-            self.named.append(problem)
-
-    def __str__(self) -> str:
-        return ", ".join(f"{count} {reason}" for reason, count in self.counts.most_common())
+Key = tuple[str, float, float]
+"""Id, start and end of a row."""
 
 
 class Layout:
@@ -102,172 +61,131 @@ class Layout:
         self.source = source
         self.files = list_files(source.url)
         self.classes = read_classes(source)
-        self.clips = _by_stem(self.files)
+        self.clips = ClipFiles(source.url, self.files, lambda: self._numbered)
+        self._labels = LabelIndex(self.classes)
 
     def segment_files(self, split: Split) -> list[File]:
         """The CSVs of a split, sorted by name.
 
         Raises:
-            DataError: there is none; names what was looked for and what is there.
+            DataError: there is none; names what was looked for and what is there. Or more than one of the evaluation.
         """
-        found = self._tables(split)
+        found, _ = segment_lists(self.files, split)
         if not found:
-            tables = ", ".join(sorted(file.name for file in self.files if file.name.endswith(".csv"))) or "none"
-            raise DataError(f"{self.source.url} has no {split}_segments.csv; CSV files there: {tables}")
+            tables = [file.inner for file in self.files if file.name.lower().endswith((".csv", ".tsv"))]
+            named = ", ".join(sorted(tables)) or "none"
+            raise DataError(f"{self.source.url} has no {split}_segments.csv; CSV files there: {named}")
         return found
-
-    def _tables(self, split: Split) -> list[File]:
-        return [file for file in self.files if file.name.endswith(f"{split}_segments.csv")]
 
     def segments(self, split: Split) -> Iterator[Segment | Problem]:
         """The rows of a split in the order of its CSVs, each with its clip's file, or what is wrong with it.
 
         A training row that overlaps a row of the evaluation is wrong: what a model was trained on can't measure it.
         """
-        index = {label.mid: number for number, label in enumerate(self.classes)}
-        seen: set[tuple[str, float]] = set()
-        held_out = self._held_out() if split == "train" else {}
-        for file in self.segment_files(split):
-            for line, fields in _rows(file.path):
-                where = f"{file.name} line {line}"
+        lists = self.segment_files(split)
+        yield from self._notes(split, lists)
+        held_out = self._scans["eval"].times if split == "train" else {}
+        again, joined = self._scans[split].again, dict[Key, set[int]]()
+        for file in lists:
+            for line, row in self._tables[file.path].rows():
+                where = f"{file.inner} line {line}"
                 try:
-                    yield self._segment(fields, index, seen, held_out)
-                except _RowError as error:
+                    if isinstance(row, RowError):
+                        raise row
+                    yield from self._segment(where, row, again, joined, held_out)
+                except RowError as error:
                     yield Problem(where, error.reason, f"{where}: {error}")
-
-    def _held_out(self) -> dict[str, list[tuple[float, float]]]:
-        """Where the evaluation's segments lie in their sources, by id."""
-        times: dict[str, list[tuple[float, float]]] = {}
-        for file in self._tables("eval"):
-            for _, fields in _rows(file.path):
-                try:
-                    clip, start, end, _ = _parse_row(fields)
-                except _RowError:
-                    continue  # told where the evaluation itself is read
-                times.setdefault(clip, []).append((start, end))
-        return times
 
     def _segment(
         self,
-        fields: list[str],
-        index: Mapping[str, int],
-        seen: set[tuple[str, float]],
+        where: str,
+        row: Row,
+        again: Mapping[Key, list[str]],
+        joined: dict[Key, set[int]],
         held_out: Mapping[str, list[tuple[float, float]]],
-    ) -> Segment:
-        clip, start, end, mids = _parse_row(fields)
-        unknown = [mid for mid in mids if mid not in index]
-        if unknown:
-            raise _RowError("unknown label", f"{clip} has label {unknown[0]}, which {LABELS_FILE} does not list")
-        if (clip, start) in seen:
-            raise _RowError("duplicate row", f"{clip} at {start:g} s was listed before")
-        seen.add((clip, start))
+    ) -> Iterator[Segment | Problem]:
+        """The segment of a row, at the first of the rows that it is joined from, and what is to be known of it."""
+        clip, start, end, fields = row
+        more = again.get(row[:3], [])
+        labels = self._labels.numbers(clip, [*fields, *more])
         for first, last in held_out.get(clip, ()):
             if start < last and first < end:
-                raise _RowError("in eval too", f"{clip} at {start:g} s overlaps the evaluation's at {first:g} s")
-        file, trimmed = self._file(clip, start, end)
-        labels = tuple(dict.fromkeys(index[mid] for mid in mids))
-        return Segment(clip, start, end, labels, file.path, file.size, trimmed)
+                raise RowError("in eval too", f"{clip} at {start:g} s overlaps the evaluation's at {first:g} s")
+        if row[:3] in joined:
+            yield self._joined(where, row, joined[row[:3]])
+            return
+        if more:
+            joined[row[:3]] = set(self._labels.numbers(clip, fields))
+        found = self.clips.find(clip, start, end)
+        if found.note is not None:
+            reason, message = found.note
+            yield Problem(where, reason, f"{where}: {message}", used=True)
+        yield Segment(clip, start, end, labels, found.path, found.size, found.trimmed)
 
-    def _file(self, clip: str, start: float, end: float) -> tuple[File, bool]:
-        for stem, trimmed in _stems(clip, start, end):
-            if stem in self.clips:
-                return self.clips[stem], trimmed
-        raise _RowError("no file", f"{clip} at {start:g} s has no file below {self.source.url}")
+    def _joined(self, where: str, row: Row, before: set[int]) -> Problem:
+        """What a row is that names the clip and time of an earlier one."""
+        labels = set(self._labels.numbers(row.id, row.labels))
+        what = f"{where}: {row.id} at {row.start:g} s"
+        if labels <= before:
+            return Problem(where, "duplicate row", f"{what} was listed before")
+        before |= labels
+        return Problem(where, "joined row", f"{what} gives labels to the clip of an earlier row", used=True)
 
+    def _notes(self, split: Split, lists: list[File]) -> Iterator[Problem]:
+        """Lists that are not used, and used ones that somebody may not have meant."""
+        for file in segment_lists(self.files, split)[1]:
+            used = " and ".join(each.inner for each in lists)
+            yield Problem(file.inner, "list not used", f"{file.inner} is not used beside {used}", used=True)
+        if len(lists) > 1 and not are_published(lists):
+            for file in lists:
+                yield Problem(
+                    file.inner, "one of several lists", f"{file.inner} is one of {len(lists)} lists", used=True
+                )
 
-def read_classes(source: DataSource) -> list[ClassLabel]:
-    """The label list in order of its index.
+    @cached_property
+    def _tables(self) -> dict[str, Table]:
+        lists = [file for split in _SPLITS for file in segment_lists(self.files, split)[0]]
+        return {file.path: Table.read(file.path) for file in lists}
 
-    Raises:
-        DataError: not found (names the places looked in), or not a list with indices 0, 1, 2, ...
-    """
-    path, text = _labels_text(source)
-    rows = list(csv.DictReader(io.StringIO(text), skipinitialspace=True))
-    try:
-        numbered = sorted((int(row["index"]), ClassLabel(row["mid"], row["display_name"])) for row in rows)
-    except (KeyError, TypeError, ValueError):
-        raise DataError(
-            f"{path} is no label list: expected columns index,mid,display_name with a number first"
-        ) from None
-    if not numbered or [number for number, _ in numbered] != list(range(len(numbered))):
-        raise DataError(f"{path}: the indices of its {len(numbered)} classes are not 0, 1, 2, ... without gaps")
-    doubled = [mid for mid, count in Counter(label.mid for _, label in numbered).items() if count > 1]
-    if doubled:
-        raise DataError(f"{path} lists {doubled[0]} more than once")
-    return [label for _, label in numbered]
+    @cached_property
+    def _scans(self) -> dict[Split, "_Scan"]:
+        return {split: self._scan(split) for split in _SPLITS}
 
+    @cached_property
+    def _numbered(self) -> Collection[str]:
+        """Ids of all lists that end in a number."""
+        return {clip for scan in self._scans.values() for clip in scan.numbered}
 
-def _labels_text(source: DataSource) -> tuple[str, str]:
-    if source.labels is None:
-        places = [join(source.url, LABELS_FILE), join(parent(source.url), LABELS_FILE)]
-    else:
-        places = [source.labels] if source.labels.endswith(".csv") else [join(source.labels, LABELS_FILE)]
-    for place in places:
-        try:
-            return place, _decode(place)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-    raise DataError(f"no label list at {' or '.join(places)}; the site may name one: labels: <folder or file>")
-
-
-class _RowError(Exception):
-    def __init__(self, reason: str, message: str) -> None:
-        self.reason = reason
-        super().__init__(message)
-
-
-def _rows(path: str) -> Iterator[tuple[int, list[str]]]:
-    """Line number and fields of each row of a segment CSV; lines of # and empty lines are left out."""
-    lines = io.StringIO(_decode(path))
-    reader = csv.reader(lines, skipinitialspace=True)
-    for fields in reader:
-        if fields and not fields[0].startswith("#"):
-            yield reader.line_num, fields
+    def _scan(self, split: Split) -> "_Scan":
+        scan, seen = _Scan(), set[Key]()
+        for file in segment_lists(self.files, split)[0]:
+            for _, row in self._tables[file.path].rows():
+                if isinstance(row, Row):
+                    scan.add(row, seen, with_times=split == "eval")
+        return scan
 
 
-def _decode(path: str) -> str:
-    try:
-        return read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text: {error}") from None
+_SPLITS: tuple[Split, ...] = ("train", "eval")
+_NUMBERED = re.compile(r".*_\d+(?:\.\d+)?")
 
 
-def _parse_row(fields: Sequence[str]) -> tuple[str, float, float, list[str]]:
-    """Id, start, end and mids. Labels that someone's tool left unquoted are further fields, and taken as meant."""
-    try:
-        clip, start, end = fields[0].strip(), float(fields[1]), float(fields[2])
-    except (IndexError, ValueError):
-        raise _RowError("malformed row", f"expected YTID, start, end, labels, got {', '.join(fields)!r}") from None
-    mids = [mid.strip() for part in fields[3:] for mid in part.split(",") if mid.strip()]
-    if not mids:
-        raise _RowError("no label", f"{clip} has no label")
-    if not 0 <= start < end < float("inf"):
-        raise _RowError("bad times", f"{clip} starts at {start:g} s and ends at {end:g} s; expected 0 <= start < end")
-    return clip, start, end, mids
+@dataclass
+class _Scan:
+    """What has to be known of a split's rows before the first of them is read. Rows that are wrong tell nothing."""
 
+    again: dict[Key, list[str]] = field(default_factory=dict)
+    """Labels of the rows that come again, from the second time on."""
+    numbered: set[str] = field(default_factory=set)
+    times: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    """Where segments lie in their sources, by id."""
 
-def _by_stem(files: Sequence[File]) -> dict[str, File]:
-    clips: dict[str, File] = {}
-    for file in files:
-        stem, dot, suffix = file.name.rpartition(".")
-        if dot and f".{suffix.lower()}" in MEDIA_SUFFIXES:
-            clips.setdefault(stem, file)
-    return clips
-
-
-def _stems(clip: str, start: float, end: float) -> Iterator[tuple[str, bool]]:
-    """The names that a segment's file may have, likeliest first, and whether each says that the file is trimmed."""
-    yield f"{clip}_{start:g}" if start < 1e5 else f"{clip}_{start:.0f}", True
-    yield clip, False
-    starts, ends = _spellings(start), _spellings(end)
-    for name in (clip, f"Y{clip}"):
-        for first in starts:
-            yield f"{name}_{first}", True
-        for first, last in zip(starts, ends, strict=True):
-            yield f"{name}_{first}_{last}", True
-    yield f"Y{clip}", False
-
-
-def _spellings(seconds: float) -> tuple[str, ...]:
-    whole = f"{seconds:.0f}"
-    return whole, f"{seconds:.1f}", f"{seconds:.3f}", f"{int(seconds):06d}", f"{round(seconds * 1000)}"
+    def add(self, row: Row, seen: set[Key], *, with_times: bool) -> None:
+        key = row[:3]
+        if key in seen:
+            self.again.setdefault(key, []).extend(row.labels)
+            return
+        seen.add(key)
+        if with_times:
+            self.times.setdefault(row.id, []).append((row.start, row.end))
+        if _NUMBERED.fullmatch(row.id):
+            self.numbered.add(row.id)

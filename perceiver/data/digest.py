@@ -6,21 +6,31 @@ its own: it also covers the bytes of its clips.
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from perceiver.data.audioset import DataSource, Layout, Segment, Split
+from perceiver.data.audioset import DataSource, Layout, Problems, Segment, Split
+from perceiver.data.files import name_of
 from perceiver.data.recipe import CLASSES
 from perceiver.data.shards import read_shards, require_complete
 
 
 @dataclass(frozen=True)
 class DataDescription:
-    """Digest (sha256, hex), clips of each split that have a file, classes of the label list."""
+    """Digest (sha256, hex), clips of each split that have a file, classes of the label list.
+
+    What is wrong with rows, or to be known of them, is no part of what the set is: two descriptions may be equal
+    without it.
+    """
 
     digest: str
     train_clips: int
     eval_clips: int
     classes: int
+    left_out: Mapping[str, Mapping[str, int]] = field(default_factory=dict, compare=False)
+    """Split -> reason -> rows that can't be used."""
+    told: tuple[str, ...] = field(default=(), compare=False)
+    """A line for the rows of each split that can't be used, and one for what is to be known of others."""
 
 
 def describe(source: DataSource) -> DataDescription:
@@ -34,13 +44,18 @@ def describe(source: DataSource) -> DataDescription:
         return DataDescription(recipe.digest(), recipe.train_clips, recipe.eval_clips, len(CLASSES))
     if (shards := read_shards(source.url)) is not None:
         require_complete(source.url, shards)
-        return DataDescription(shards.digest, shards.clips["train"], shards.clips["eval"], shards.classes)
+        clips, rows = shards.clips, ", ".join(f"{count:,} {reason}" for reason, count in shards.left_out.items())
+        told = (f"rows left out when it was ingested: {rows}",) if rows else ()
+        return DataDescription(shards.digest, clips["train"], clips["eval"], shards.classes, told=told)
     layout = Layout(source)
     sha = hashlib.sha256()
     for label in layout.classes:
         sha.update(f"class {label.mid}\n".encode())
-    train, evaluation = (_add_split(sha, layout, split) for split in ("train", "eval"))
-    return DataDescription(sha.hexdigest(), train, evaluation, len(layout.classes))
+    problems: dict[Split, Problems] = {"train": Problems(), "eval": Problems()}
+    train, evaluation = (_add_split(sha, layout, split, found) for split, found in problems.items())
+    left_out = {split: dict(found.counts) for split, found in problems.items() if found.counts}
+    told = tuple(f"{split} rows: {line}" for split, found in problems.items() for line in found.told())
+    return DataDescription(sha.hexdigest(), train, evaluation, len(layout.classes), left_out, told)
 
 
 def data_digest(source: DataSource) -> str:
@@ -48,11 +63,13 @@ def data_digest(source: DataSource) -> str:
     return describe(source).digest
 
 
-def _add_split(sha: "hashlib._Hash", layout: Layout, split: Split) -> int:
+def _add_split(sha: "hashlib._Hash", layout: Layout, split: Split, problems: Problems) -> int:
     clips = 0
     for row in layout.segments(split):
         if isinstance(row, Segment):
             clips += 1
-            name = row.path.rsplit("/", 1)[-1]
+            name = name_of(row.path)
             sha.update(f"{split} {row.id} {row.start!r} {row.end!r} {row.labels} {name} {row.size}\n".encode())
+        else:
+            problems.add(row)
     return clips

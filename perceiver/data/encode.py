@@ -40,6 +40,7 @@ from perceiver.data.media import Media
 from perceiver.data.pictures import Fit, read_pictures
 from perceiver.data.shards import Form
 from perceiver.data.sounds import read_sound
+from perceiver.data.stored import open_clip
 from perceiver.data.wav import write_wav
 from perceiver.errors import ClipError
 
@@ -67,7 +68,7 @@ def encode(clip: Clip, split: Split, form: Form, labels: list[str]) -> dict[str,
     Raises:
         ClipError: the segment can't be read from its beginning to its end.
     """
-    with Media(clip.path, DEADLINE) as media:
+    with open_clip(clip.path, DEADLINE) as media:
         origin, seconds = segment(clip, media.duration)
         pictures, h264 = _pictures(media, origin, seconds, _fit(split, form), form.fps) if media.video else (None, b"")
         reach = max(seconds, _steps(seconds, form.fps) / form.fps)  # a clip may end half a frame after the segment

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar
+from urllib.parse import unquote
 
 from perceiver.errors import DataError
 
@@ -37,10 +38,38 @@ class File:
     stamp: str = ""
     """Another one once the file has changed: its times of change, or what a server tags it with; empty where storage
     gives neither. Another copy of the same content has another one."""
+    root: int = 0
+    """Characters of the path that name the folder which was listed."""
 
     @property
     def name(self) -> str:
-        return self.path.rsplit("/", 1)[-1]
+        """As whoever made the file named it."""
+        return name_of(self.path)
+
+    @property
+    def inner(self) -> str:
+        """Where it lies in the folder that was listed, such as clips/a.mp4."""
+        return _unquoted(self.path, self.root)
+
+
+@dataclass(frozen=True, slots=True)
+class FilePair:
+    """A clip in two files, pictures and sound, written `<pictures> +sound <sound>`.
+
+    The second counts where the first has no sound of its own.
+    """
+
+    pictures: str
+    sound: str
+
+    def __str__(self) -> str:
+        return f"{self.pictures} +sound {self.sound}"
+
+    @classmethod
+    def parse(cls, path: str) -> "FilePair | None":
+        """What such a path names; None for any other."""
+        pictures, pair, sound = path.partition(" +sound ")
+        return cls(pictures, sound) if pair else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +100,17 @@ def local_path(url: str) -> str:
     return url.removeprefix("file://")
 
 
+def name_of(url: str) -> str:
+    """The last part of a path or URL, as whoever made the file named it: web servers quote names."""
+    if pair := FilePair.parse(url):
+        return str(FilePair(name_of(pair.pictures), name_of(pair.sound)))
+    return _unquoted(url, url.rfind("/") + 1)
+
+
+def _unquoted(url: str, start: int) -> str:
+    return unquote(url[start:]) if url.startswith(("http://", "https://")) else url[start:]
+
+
 def join(folder: str, *names: str) -> str:
     """The path or URL of something below a folder."""
     return "/".join([folder.rstrip("/"), *names])
@@ -82,12 +122,12 @@ def parent(url: str) -> str:
 
 
 def list_files(folder: str) -> list[File]:
-    """All files below a folder, at any depth, sorted by path.
+    """The files below a folder, at any depth, sorted by path; none that is hidden or lies in a hidden folder.
 
     Raises:
         DataError: the folder is not there or can't be listed.
     """
-    listed = find_files(folder)
+    listed = [file for file in find_files(folder) if not file.inner.startswith(".") and "/." not in file.inner]
     if not listed:
         raise DataError(f"{folder} is not there or holds no file")
     return listed
@@ -113,6 +153,25 @@ def read_bytes(url: str) -> bytes:
                 return file.read()
         filesystem, path = _filesystem(url)
         return bytes(filesystem.cat_file(path))
+
+    return with_retries(read, url)
+
+
+def read_range(url: str, start: int, length: int) -> bytes:
+    """Some bytes of a file, fewer where it ends before.
+
+    Raises:
+        FileNotFoundError, PermissionError: at once.
+        DataError: storage failed on every attempt.
+    """
+
+    def read() -> bytes:
+        if is_local(url):
+            with open(local_path(url), "rb") as file:
+                file.seek(start)
+                return file.read(length)
+        filesystem, path = _filesystem(url)
+        return bytes(filesystem.cat_file(path, start=start, end=start + length))
 
     return with_retries(read, url)
 
@@ -217,19 +276,21 @@ def with_retries(call: Callable[[], T], what: str) -> T:
 
 
 def _walk(folder: str) -> Iterator[File]:
+    folder = folder.rstrip("/") or "/"
     for root, _, names in os.walk(folder, followlinks=True):
         for name in names:
             path = os.path.join(root, name)
             with suppress(FileNotFoundError):  # a dangling link has no size
                 about = os.stat(path)
-                yield File(path, about.st_size, f"{about.st_mtime_ns} {about.st_ctime_ns}")
+                yield File(path, about.st_size, f"{about.st_mtime_ns} {about.st_ctime_ns}", len(folder) + 1)
 
 
 def _find(url: str) -> Iterator[File]:
     filesystem, path = _filesystem(url)
     filesystem.invalidate_cache()  # another process may have written since
+    root = len(filesystem.unstrip_protocol(path).rstrip("/")) + 1
     for name, info in filesystem.find(path, detail=True).items():
-        yield File(filesystem.unstrip_protocol(name), int(info.get("size") or 0), _stamp(info))
+        yield File(filesystem.unstrip_protocol(name), int(info.get("size") or 0), _stamp(info), root)
 
 
 _TAGS = ("etag", "lastmodified", "last_modified", "mtime", "updated", "generation", "content_md5")

@@ -17,7 +17,7 @@ from perceiver.data.audioset import Segment, Split
 from perceiver.data.clips import DEADLINE
 from perceiver.data.dataset import Clip
 from perceiver.data.encode import encode
-from perceiver.data.files import join, write_bytes, writing
+from perceiver.data.files import join, name_of, write_bytes, writing
 from perceiver.data.shards import VERSION, Form
 from perceiver.errors import ClipError, DataError
 
@@ -59,11 +59,11 @@ class ShardTask:
 
     def files(self) -> list[tuple[str, float, str, int]]:
         """Id and start of each row, and its file's name and size: what tells that a source has changed."""
-        return [(row.id, row.start, row.path.rsplit("/", 1)[-1], row.size) for row in self.rows]
+        return [(row.id, row.start, name_of(row.path), row.size) for row in self.rows]
 
     def key(self) -> str:
         """sha256 of all that determines the shard; not of where source and destination lie."""
-        rows = [(*row._replace(path=row.path.rsplit("/", 1)[-1])[:-1], self.labels(row)) for row in self.rows]
+        rows = [(*row._replace(path=name_of(row.path))[:-1], self.labels(row)) for row in self.rows]
         parts = [VERSION, asdict(self.form), self.split, self.number, self.first, rows]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

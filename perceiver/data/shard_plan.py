@@ -42,7 +42,7 @@ class ShardPlan:
             for row in layout.segments(split):
                 if isinstance(row, Segment):
                     rows.append(row)
-                else:
+                elif not row.used:
                     self.problems.append((split, row.where, row.reason, row.message))
             if not rows:
                 counts = Counter(reason for of, _, reason, _ in self.problems if of == split)

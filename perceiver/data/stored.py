@@ -23,8 +23,9 @@ import av
 import av.error
 import numpy as np
 
-from perceiver.data.files import FileRange, is_local, local_path
+from perceiver.data.files import FilePair, FileRange, is_local, local_path
 from perceiver.data.media import Media, fetch_within
+from perceiver.data.paired import PairedMedia
 from perceiver.data.sounds import Sound
 from perceiver.data.wav import HEAD, read_head
 from perceiver.errors import ClipError, DataError
@@ -36,13 +37,14 @@ _SAMPLES = {"<i2": ("s16", "pcm_s16le", 32768), "<f4": ("flt", "pcm_f32le", 1)}
 
 
 def open_clip(path: str, deadline: float) -> "Media | StoredClip":
-    """A media file, or a clip in a shard, ready to be read.
+    """A media file, a clip in two of them or in a shard, ready to be read.
 
     Raises:
         ClipError: it can't be opened.
     """
-    where = FileRange.parse(path)
-    return Media(path, deadline) if where is None else StoredClip(where, deadline)
+    if (where := FileRange.parse(path)) is not None:
+        return StoredClip(where, deadline)
+    return Media(path, deadline) if (pair := FilePair.parse(path)) is None else PairedMedia(pair, deadline)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,209 @@
+"""Reads tables as people have them: AudioSet's own, Excel's, an annotation tool's. A line is a row, whatever it holds.
+
+    table = Table.read("/data/mine/train_segments.csv")
+    for line, row in table.rows():     # Row(id, start, end, labels), or the RowError that says what is wrong with it
+
+Between columns stand commas, semicolons or tabs, as the first lines have it. Lines that begin with # are remarks. A
+line of column names, with or without #, may put the columns into another order. UTF-8, or UTF-16 with its mark. A quote
+that is not closed, bytes that are no text, a field without end: each costs its own line and nothing else.
+"""
+
+import codecs
+import csv
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
+
+from perceiver.data.files import name_of, read_bytes
+from perceiver.data.segments import RowError
+
+MEDIA_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".m4v", ".avi", ".ts", ".m4a", ".wav", ".flac", ".mp3", ".ogg")
+
+_SEPARATORS = (",", "\t", ";")
+_LOOKED_AT = 20
+"""Rows from which the separator is told."""
+_LINE = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n|\Z)")
+_COLUMNS = {
+    "start": re.compile(r"start|begin|onset|from", re.IGNORECASE),
+    "end": re.compile(r"end|stop|offset|until|\bto\b", re.IGNORECASE),
+    "labels": re.compile(r"label|mid|class|categor|event|tag", re.IGNORECASE),
+    "id": re.compile(r"yt_?id|video|youtube|\bid\b|_id\b|file|name|clip|segment|path", re.IGNORECASE),
+}
+"""What columns are called; times first, which are told most surely."""
+_AS_PUBLISHED = range(4)
+
+
+class Row(NamedTuple):
+    """A row of a segment list; the labels are what its fields say, cut at no comma yet."""
+
+    id: str
+    start: float
+    end: float
+    labels: list[str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's file name and its text; bytes that are no UTF-8 stand in it as lone surrogates."""
+
+    name: str
+    text: str
+
+    @classmethod
+    def read(cls, path: str) -> "Table":
+        """Raises:
+        FileNotFoundError, NotADirectoryError, PermissionError: at once.
+        DataError: storage failed on every attempt.
+        """
+        return cls.of(name_of(path), read_bytes(path))
+
+    @classmethod
+    def of(cls, name: str, data: bytes) -> "Table":
+        """The table that a file of these bytes is."""
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return cls(name, data.decode("utf-16", errors="replace"))
+        return cls(name, data.decode("utf-8-sig", errors="surrogateescape"))
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """Number and text of each line that is neither empty nor a remark."""
+        for number, found in enumerate(_LINE.finditer(self.text), 1):
+            line = found[1].strip()
+            if line and not line.startswith("#"):
+                yield number, line
+
+    def rows(self) -> Iterator[tuple[int, Row | RowError]]:
+        """Line number of each row of a segment list, and the row, or why it can't be used."""
+        separator = self.separator()
+        columns, heading = self._columns(separator)
+        for number, line in self.lines():
+            if number != heading:
+                try:
+                    yield number, _row(line, separator, columns)
+                except RowError as error:
+                    yield number, error
+
+    def separator(self) -> str:
+        """What most of the first rows are cut by into numbers and words."""
+        first = [line for _, line in islice(self.lines(), _LOOKED_AT)]
+        return max(_SEPARATORS, key=lambda separator: sum(_has_numbers(line, separator) for line in first))
+
+    def _columns(self, separator: str) -> tuple[Sequence[int], int]:
+        """Where id, start, end and labels stand, and the number of the line that says so where it is no remark."""
+        number, first = next(self.lines(), (0, ""))
+        if not _has_numbers(first, separator):
+            named = _named_columns(first, separator)
+            if len(named) >= 2:
+                return _in_order(named), number
+        for remark in islice(_LINE.finditer(self.text), max(number - 1, 0)):
+            named = _named_columns(remark[1].strip().lstrip("# "), separator)
+            if len(named) == len(_COLUMNS):
+                return _in_order(named), 0
+        return _AS_PUBLISHED, 0
+
+
+def split_line(line: str, separator: str) -> list[str]:
+    """The fields of a line.
+
+    Raises:
+        RowError: bytes that are no text, a quote that is not closed, a field too long to be one.
+    """
+    if not line.isascii():
+        _require_text(line)
+    if '"' not in line:
+        return [field.strip() for field in line.split(separator)]
+    if line.count('"') % 2:
+        raise RowError("malformed row", f"a quote is not closed: {_shortened(line)}")
+    try:
+        return next(csv.reader([line], delimiter=separator, skipinitialspace=True))
+    except (csv.Error, StopIteration) as error:
+        raise RowError("malformed row", f"{error}: {_shortened(line)}") from None
+
+
+def _row(line: str, separator: str, columns: Sequence[int]) -> Row:
+    fields = split_line(line, separator)
+    try:
+        name, start, end = (fields[column] for column in columns[:3])
+        clip, begins, ends = _clip(name), _seconds(start, separator), _seconds(end, separator)
+    except (IndexError, ValueError):
+        expected = "expected YTID, start, end, labels"
+        raise RowError("malformed row", f"{expected}, got {_shortened(line)}") from None
+    # Labels that someone's tool left unquoted are further fields, and taken as meant.
+    last = columns[3] == max(columns)
+    labels = [label.strip() for label in (fields[columns[3] :] if last else fields[columns[3] : columns[3] + 1])]
+    if not any(label.strip(",") for label in labels):
+        raise RowError("no label", f"{clip} has no label")
+    if not 0 <= begins < ends < float("inf"):
+        raise RowError("bad times", f"{clip} starts at {begins:g} s and ends at {ends:g} s; expected 0 <= start < end")
+    return Row(clip, begins, ends, labels)
+
+
+def composed(name: str) -> str:
+    """A name in the one form of its letters that all share; Macs decompose those of file names."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def _clip(name: str) -> str:
+    """An id as its file may be named: without a suffix, composed."""
+    name = name.strip()
+    if name[-5:].lower().endswith(MEDIA_SUFFIXES):
+        name = name.rpartition(".")[0]
+    if not name or "\0" in name:
+        raise ValueError(name)
+    return composed(name)
+
+
+def _seconds(field: str, separator: str) -> float:
+    """Where commas do not stand between columns, they may be decimal."""
+    if "_" in field:  # Python would take 1_0 for ten
+        raise ValueError(field)
+    return float(field if separator == "," else field.replace(",", "."))
+
+
+def _has_numbers(line: str, separator: str) -> bool:
+    """Whether a line, cut there, has an id and two numbers."""
+    try:
+        fields = split_line(line, separator)
+    except RowError:
+        return False
+    return len(fields) > 2 and sum(_is_number(field, separator) for field in fields) >= 2
+
+
+def _is_number(field: str, separator: str) -> bool:
+    try:
+        _seconds(field, separator)
+    except ValueError:
+        return False
+    return True
+
+
+def _named_columns(line: str, separator: str) -> dict[str, int]:
+    """Where a line of column names has which of the columns."""
+    try:
+        names = split_line(line, separator)
+    except RowError:
+        return {}
+    found: dict[str, int] = {}
+    for column, pattern in _COLUMNS.items():
+        for at, name in enumerate(names):
+            if at not in found.values() and pattern.search(name):
+                found[column] = at
+                break
+    return found
+
+
+def _in_order(named: Mapping[str, int]) -> Sequence[int]:
+    return [named[column] for column in ("id", "start", "end", "labels")] if len(named) == 4 else _AS_PUBLISHED
+
+
+def _require_text(line: str) -> None:
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        raise RowError("malformed row", f"bytes that are not UTF-8: {_shortened(line)}") from None
+
+
+def _shortened(line: str) -> str:
+    return ascii(line if len(line) <= 80 else f"{line[:77]}...") if not line.isprintable() else repr(line[:80])

@@ -1,0 +1,124 @@
+"""What a data set is made of, as plain values: where it lies, its classes, its rows, and what is wrong with them."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from perceiver.data.recipe import Recipe
+
+Split = Literal["train", "eval"]
+
+LABELS_FILE = "class_labels_indices.csv"
+
+NO_FILE = "no file"
+"""The reason of rows without a file: no mirror of AudioSet has them all."""
+
+CURES = {
+    NO_FILE: "name the file <YTID>.mp4 or <YTID>_<start>.mp4, anywhere below the folder",
+    "malformed row": 'write YTID, start_seconds, end_seconds, "label,label"',
+    "bad times": "write seconds, 0 <= start < end",
+    "no label": "give the row a label, or take it out",
+    "unknown label": f"add the label to {LABELS_FILE}, or take the row out",
+    "duplicate row": "take one of the rows out",
+    "in eval too": "take the row out of the training list, or out of the evaluation's",
+    "ambiguous file": "leave one file of that name, or rename the other",
+    "list not used": "take the file out of the folder, or give the list one of AudioSet's names",
+}
+"""What would be right, for each reason that a `Problem` may have."""
+
+_NAMED = 1_000
+"""Problems of a reason that are kept with their rows; a mirror of AudioSet lacks 300,000 files, and counting those is
+enough."""
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Where a data set lies: a folder or fsspec URL, and its label list where that lies apart.
+
+    With a recipe the folder is a synthetic set, made on first use.
+    """
+
+    url: str
+    labels: str | None = None
+    recipe: Recipe | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.recipe, dict):  # a source travels to workers as plain data
+            object.__setattr__(self, "recipe", Recipe(**self.recipe))
+
+
+class ClassLabel(NamedTuple):
+    """One class of the label list: its machine id and its name."""
+
+    mid: str
+    name: str
+
+
+class Segment(NamedTuple):
+    """A row that can be used: when the segment starts and ends in its source, its classes, and its clip's file."""
+
+    id: str
+    start: float
+    end: float
+    labels: tuple[int, ...]
+    path: str
+    size: int
+    trimmed: bool
+    """The file's name holds the start, so its own time begins with the segment."""
+
+
+class Problem(NamedTuple):
+    """A row that can't be used, or (`used`) what is to be known of one that is: its list and line, the reason, and the
+    offending value; `CURES` says what would be right."""
+
+    where: str
+    reason: str
+    message: str
+    used: bool = False
+
+
+class RowError(Exception):
+    """Why a row can't be used; becomes a `Problem` where its list and line are known."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+@dataclass
+class Problems:
+    """Rows that can't be used: how many by reason, and the first of each by name. `notes`: the same of used ones."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    named: list[Problem] = field(default_factory=list)
+    notes: Counter[str] = field(default_factory=Counter)
+    noted: list[Problem] = field(default_factory=list)
+
+    def add(self, problem: Problem) -> None:
+        counts, named = (self.notes, self.noted) if problem.used else (self.counts, self.named)
+        counts[problem.reason] += 1
+        if counts[problem.reason] <= _NAMED:
+            named.append(problem)
+
+    def examples(self, reason: str, count: int = 3) -> list[Problem]:
+        """The first problems or notes of a reason."""
+        return [each for each in (*self.named, *self.noted) if each.reason == reason][:count]
+
+    def told(self) -> list[str]:
+        """A line of counts for the rows that can't be used, and one for the notes, each with an example."""
+        return [
+            _line(counts, named) for counts, named in ((self.counts, self.named), (self.notes, self.noted)) if named
+        ]
+
+    def __str__(self) -> str:
+        return _counted(self.counts)
+
+
+def _line(counts: Counter[str], named: list[Problem]) -> str:
+    """The example is of what is wrong, where something is: a missing file is nothing new."""
+    example = next((each for each in named if each.reason != NO_FILE), named[0])
+    return f"{_counted(counts)} ({example.message})"
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
