@@ -7,15 +7,27 @@ from types import ModuleType
 
 import pytest
 
+from perceiver.config import determining
 
-@pytest.fixture(scope="module")
-def compare() -> ModuleType:
-    path = Path(__file__).parent / "equal_code" / "compare.py"
-    spec = importlib.util.spec_from_file_location("compare", path)
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "equal_code" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def compare() -> ModuleType:
+    return load("compare")
+
+
+def test_the_reference_configurations_vary_every_key_that_determines_a_result() -> None:
+    reference = load("reference_runs")
+    configs = [determining(reference.reference_config(changes)) for changes in reference.VARIANTS.values()]
+    levels = {key: {str(config.get(key)) for config in configs} for key in configs[0]}
+    assert {key for key, values in levels.items() if len(values) < 2} == {"data.set", "model.classes"}
 
 
 def test_every_number_has_to_be_equal(compare: ModuleType) -> None:
