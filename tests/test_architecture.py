@@ -20,6 +20,7 @@ MAY_IMPORT = {
 
 EXCEPTIONS = {
     ("orchestrator/run/worker.py", "perceiver"),
+    ("orchestrator/run/artifacts.py", "perceiver"),
     ("orchestrator/run/group.py", "perceiver.ranks"),
     ("orchestrator/run/data_check.py", "perceiver.data"),
     ("orchestrator/run/data_init.py", "perceiver.data"),

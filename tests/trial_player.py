@@ -152,7 +152,7 @@ class Player:
         share = len(history) / TIMES
         self.started.append((order.trial, share))
         base = {"trial": order.trial, "history": (), "saved": share, "fraction": share, "latest": None}
-        base |= {"resumed": share, "node": "here", "error": ""}
+        base |= {"resumed": share, "node": "here", "error": "", "trouble": ()}
         yield base | {"state": "started", "history": tuple(history), "environment": self.environment}
         if history and storage.exists(paths.stop):
             yield base | {"state": "stopped"}

@@ -134,6 +134,8 @@ class Session:
         elif state == "interrupted":
             self._stop_seen = True
             self.recorder.end(booking.run_id, "KILLED", stopped="interrupted")
+        for line in report["trouble"]:
+            self.display.note(f"! {booking.trial.id}  {line}")
         self.display.report(booking, report)
 
     def on_died(self, trial: str, error: str) -> None:

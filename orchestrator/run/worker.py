@@ -5,26 +5,22 @@ of metrics leaves it only together with the checkpoint that holds it, so nothing
 several workers that share a trial the first one decides, saves and is heard; the others do the same steps.
 """
 
-import csv
-import io
 import json
 import socket
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from orchestrator.run.artifacts import Artifacts
 from orchestrator.track import checkpoints, storage
 from orchestrator.track.paths import TrialPaths
-from perceiver.attention_maps import draw_attention
 from perceiver.config import parse
 from perceiver.data.audioset import DataSource
-from perceiver.data.batch import BadClip
 from perceiver.environment import environment
 from perceiver.errors import CheckpointError
 from perceiver.ranks import Ranks
@@ -76,6 +72,8 @@ class Report:
     resumed: float = 0.0
     """Share of the trial that was there when this attempt began."""
     bad_clips: int = 0
+    trouble: tuple[str, ...] = ()
+    """What could not be written beside the checkpoints; it ends nothing."""
     node: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     """Versions of the libraries that compute; told once per attempt."""
@@ -118,7 +116,7 @@ class _Trial:
         self.saved = self.resumed = 0.0
         self.told = 0
         self.last_save = time.monotonic()
-        self.lines = [storage.read_text(self.paths.log) or ""]
+        self.artifacts = Artifacts(self.paths, scratch / "attention")
 
     def run(self) -> Iterator[Report]:
         """The attempt, as reports."""
@@ -186,44 +184,23 @@ class _Trial:
         return time.monotonic() - self.last_save > self.order.checkpoint_seconds
 
     def _save(self, progress: Progress) -> tuple[dict[str, Any], ...]:
-        """Writes artifacts and a checkpoint; returns the reports that it holds for the first time."""
-        self._write_artifacts(progress)
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in progress.metrics.items())
-        self._log(f"saved at {progress.fraction:.1%}, {progress.clips} clips  {shown}")
+        """Writes a checkpoint, then what only decorates it; returns the reports that it holds for the first time."""
         folder = self.scratch / "checkpoint"
         progress.state.save(folder)
         checkpoints.upload(folder, self.paths.checkpoint(progress.clips))
-        checkpoints.prune(self.paths.checkpoints, KEPT_CHECKPOINTS)
         self.saved, self.last_save = progress.fraction, time.monotonic()
+        self.artifacts.leave(progress)
+        self.artifacts.prune(KEPT_CHECKPOINTS)
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in progress.metrics.items())
+        self._log(f"saved at {progress.fraction:.1%}, {progress.clips} clips  {shown}")
         news = tuple(progress.state.history[self.told :])
         self.told = len(progress.state.history)
         return news
 
     def _log(self, line: str) -> None:
         """Adds a line to the trial's log, which all its attempts share."""
-        if not self.ranks.is_first:
-            return
-        self.lines.append(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {line}\n")
-        storage.write_text(self.paths.log, "".join(self.lines))
-
-    def _write_artifacts(self, progress: Progress) -> None:
-        """Leaves what people look at: AP of every class, unreadable clips, attention maps at the end."""
-        if progress.bad_clips:
-            self._write_csv("bad_clips.csv", BadClip._fields, progress.bad_clips)
-        if progress.bad_rows:
-            self._write_csv("bad_rows.csv", ("where", "reason", "message"), progress.bad_rows)
-        if progress.evaluation:
-            self._write_csv("evaluation/per_class.csv", *progress.evaluation.per_class())
-        if progress.evaluation and progress.fraction >= 1:
-            pictures = draw_attention(
-                progress.state.eval_model, progress.evaluation.example, self.scratch / "attention"
-            )
-            storage.upload_files(pictures, f"{self.paths.root}/attention")
-
-    def _write_csv(self, name: str, header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
-        text = io.StringIO()
-        csv.writer(text).writerows([header, *rows])
-        storage.write_text(f"{self.paths.root}/{name}", text.getvalue())
+        if self.ranks.is_first:
+            self.artifacts.log(line)
 
     def _report(self, state: str, progress: Progress | None = None, history: tuple[dict[str, Any], ...] = ()) -> Report:
         return Report(
@@ -236,6 +213,7 @@ class _Trial:
             latest=progress.metrics if progress else None,
             resumed=self.resumed,
             bad_clips=len(progress.bad_clips) if progress else 0,
+            trouble=self.artifacts.take_trouble(),
             node=self.node,
         )
 
