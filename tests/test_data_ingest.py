@@ -12,7 +12,7 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pytest
-from media_maker import cut, small_config
+from media_maker import cut, make_media, small_config
 
 from orchestrator.plan.site import load_site
 from orchestrator.run.ingest import _on_site, ingest_on_ray
@@ -242,3 +242,73 @@ def test_records_are_json_that_says_what_is_where(ingested: DataSource) -> None:
     record = json.loads((Path(ingested.url) / "train-000000.json").read_text())
     assert record["split"] == "train" and len(record["clips"]) == 16 and record["files"][0][2] == "train000000.mp4"
     assert ShardRecord.parse(b'{"key": "half') is None
+
+
+def made_before(folder: str | Path) -> None:
+    """Makes an ingested set look like one of the first reader, which left no number."""
+    for path in Path(folder).glob("*.json"):
+        about = json.loads(path.read_text())
+        assert about.pop("reader") == 2
+        path.write_text(json.dumps(about))
+
+
+def sounding(folder: Path, channels: int) -> DataSource:
+    """A set of six clips of sound; the last has so many channels."""
+    (folder / "clips").mkdir(parents=True)
+    (folder / "class_labels_indices.csv").write_text("index,mid,display_name\n0,/m/a,A\n")
+    sine = 0.5 * np.sin(np.arange(24_000) / 20)
+    for split, ids in (("train", "abcd"), ("eval", "ef")):
+        rows = [f'{id}, 0.000, 0.500, "/m/a"\n' for id in ids]
+        (folder / f"{split}_segments.csv").write_text("#\n#\n#\n" + "".join(rows))
+        for id in ids:
+            many = channels if id == "f" else 1
+            layout = {1: "mono", 2: "stereo", 6: "5.1"}[many]
+            samples = np.repeat(sine[None], many, axis=0)
+            make_media(folder / "clips" / f"{id}_0.wav", samples=samples, layout=layout, sound_codec="pcm_s16le")
+    return DataSource(str(folder))
+
+
+def test_an_older_copy_is_refused_until_its_source_is_known_to_be_mono(tmp_path: Path) -> None:
+    source, copy = sounding(tmp_path / "mono", 1), DataSource(str(tmp_path / "copy"))
+    digest = ingest(source, copy.url, FORM).shards.digest
+    made_before(copy.url)
+    bytes_before = {path.name: path.read_bytes() for path in Path(copy.url).glob("*.tar")}
+    config = small_config(model__classes=1, model__inputs__video=None)
+    for look in (lambda: describe(copy), lambda: open_data(copy, config, "train")):
+        with pytest.raises(DataError, match=r"made by an older reader: stereo .* 3 dB loud .*Ingest again"):
+            look()
+    again = ingest(source, copy.url, FORM)
+    assert (again.written, again.kept, again.renewed) == (0, 2, 2)
+    assert describe(copy).digest == again.shards.digest == digest and len(open_data(copy, config, "train")) == 4
+    assert bytes_before == {path.name: path.read_bytes() for path in Path(copy.url).glob("*.tar")}
+    assert ingest(source, copy.url, FORM).renewed == 0
+
+
+@pytest.mark.parametrize("channels", [2, 6])
+def test_an_older_copy_with_louder_sound_is_not_kept(tmp_path: Path, channels: int) -> None:
+    source, copy = sounding(tmp_path / "many", channels), DataSource(str(tmp_path / "copy"))
+    ingest(source, copy.url, FORM)
+    made_before(copy.url)
+    with pytest.raises(DataError, match=rf"made by an older reader: .*f_0.wav has {channels} channels.*another place"):
+        ingest(source, copy.url, FORM)
+    with pytest.raises(DataError, match="made by an older reader"):
+        describe(copy)
+
+
+def test_an_ingest_that_an_older_reader_began_keeps_its_mono_shards(tmp_path: Path) -> None:
+    source, dest = sounding(tmp_path / "many", 2), tmp_path / "copy"
+    with pytest.raises(Killed):
+        ingest(source, str(dest), FORM, run=stopping_after(2))
+    made_before(dest)
+    result = ingest(source, str(dest), FORM)
+    assert (result.written, result.kept, result.renewed) == (1, 1, 1)
+    assert describe(DataSource(str(dest))).digest == ingest(source, str(tmp_path / "other"), FORM).shards.digest
+
+
+def test_a_copy_of_a_newer_reader_is_refused(tmp_path: Path) -> None:
+    source, dest = sounding(tmp_path / "mono", 1), tmp_path / "copy"
+    ingest(source, str(dest), FORM)
+    about = json.loads((dest / "shards.json").read_text())
+    (dest / "shards.json").write_text(json.dumps(about | {"reader": 99}))
+    with pytest.raises(DataError, match="newer reader"):
+        describe(DataSource(str(dest)))

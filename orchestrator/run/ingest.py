@@ -56,6 +56,10 @@ def print_ingested(ingested: Ingested) -> None:
         print(f"{ingested.written} shards written, {ingested.kept} were there already.")
     else:
         print(f"Complete already: all {ingested.kept} shards are there, nothing was done.")
+    if ingested.renewed:
+        print(
+            "It was made by an older reader. All sound of its source is mono, which this one reads alike: it is kept."
+        )
     if shards.left_out:
         rows = [(reason, f"{count:,}") for reason, count in shards.left_out.items()]
         print_table([Column("left out"), Column("rows", right=True)], rows)

@@ -14,7 +14,7 @@ import numpy as np
 from perceiver.config import RunConfig
 from perceiver.data.audioset import ClassLabel, DataSource, Layout, Problem, Problems, Segment, Split
 from perceiver.data.draws import generator
-from perceiver.data.shards import IndexRows, ShardedLayout, open_layout
+from perceiver.data.shards import IndexRows, ShardedLayout, open_layout, require_current
 from perceiver.errors import DataError
 
 
@@ -125,7 +125,8 @@ def open_data(source: DataSource, config: RunConfig, split: Split) -> DataSet:
 
     Raises:
         DataError: the set is not there or not in AudioSet's layout, its classes are not as many as the model's, no
-            row has a file, or most rows can't be used; it was ingested for smaller pictures, or not to its end.
+            row has a file, or most rows can't be used; it was ingested for smaller pictures, not to its end,
+            or by an older reader.
     """
     return _open(_layout(source, config), config, split)
 
@@ -142,6 +143,7 @@ def _layout(source: DataSource, config: RunConfig) -> Layout | ShardedLayout:
             f"set model.classes: {len(layout.classes)}"
         )
     if isinstance(layout, ShardedLayout):
+        require_current(source.url, layout.shards)
         layout.require_pixels(config.model.inputs.video.size if config.model.inputs.video else 0)
     return layout
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from perceiver.data.audioset import DataSource, Layout, Problems, Segment, Split
 from perceiver.data.files import name_of
 from perceiver.data.recipe import CLASSES
-from perceiver.data.shards import read_shards, require_complete
+from perceiver.data.shards import read_shards, require_complete, require_current
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,15 @@ def describe(source: DataSource) -> DataDescription:
     """Reads the CSVs and one listing, no clip; of an ingested set just what its shards.json says.
 
     Raises:
-        DataError: the set is not there, not in AudioSet's layout, or not ingested to its end.
+        DataError: the set is not there, not in AudioSet's layout, not ingested to its end, or ingested by an older
+            reader.
     """
     if source.recipe is not None:
         recipe = source.recipe
         return DataDescription(recipe.digest(), recipe.train_clips, recipe.eval_clips, len(CLASSES))
     if (shards := read_shards(source.url)) is not None:
         require_complete(source.url, shards)
+        require_current(source.url, shards)
         clips, rows = shards.clips, ", ".join(f"{count:,} {reason}" for reason, count in shards.left_out.items())
         told = (f"rows left out when it was ingested: {rows}",) if rows else ()
         return DataDescription(shards.digest, clips["train"], clips["eval"], shards.classes, told=told)

@@ -6,6 +6,7 @@ What belongs into which shard follows from the rows alone. So the same command, 
 finished and makes the rest; run once more, it finds the set complete and does nothing. A complete set never changes,
 since trials may be reading it and their identity holds its digest: where the source has other rows or files by then,
 that is an error which names them, and the answer is another place. Before, shards whose rows are the same are kept.
+A set that an older reader made is looked over: it is kept where all sound of its source is mono, which both read alike.
 """
 
 import csv
@@ -21,11 +22,12 @@ from typing import Any
 
 from perceiver.data.audioset import LABELS_FILE, DataSource
 from perceiver.data.files import PART, File, find_files, is_local, join, read_bytes, write_bytes
-from perceiver.data.packing import ShardRecord, ShardTask, write_shard
+from perceiver.data.packing import ShardRecord, ShardTask, renew_shard, write_shard
 from perceiver.data.shard_plan import Place, ShardPlan
 from perceiver.data.shards import (
     INDEX_FILE,
     LEFT_OUT_FILE,
+    READER,
     SHARDS_FILE,
     SPLITS,
     Form,
@@ -55,6 +57,8 @@ class Ingested:
     shards: Shards
     written: int
     kept: int
+    renewed: int = 0
+    """Of those that were there: shards of an older reader that this one would write alike."""
 
     def to_json(self) -> dict[str, Any]:
         """All of it as plain data."""
@@ -83,12 +87,13 @@ def ingest(
         raise DataError(f"{dest} holds a set for {there.form.pixels} pixels, not {plan.form.pixels}: choose another")
     elif there.complete and there.source != plan.source_digest:
         raise DataError(_changes(plan, there))
-    elif there.complete and _is_whole(there, listed):
+    elif there.complete and there.reader == READER and _is_whole(there, listed):
         return Ingested(dest, there, 0, len(plan.tasks))
     records = _finished(plan, listed)
+    renewed = _renew(plan, records, there is not None and there.complete, run)
     kept = len(records)
     _write(plan, records, progress or (lambda done, total: None), run)
-    return Ingested(dest, _finish(plan, records), len(records) - kept, kept)
+    return Ingested(dest, _finish(plan, records), len(records) - kept, kept, renewed)
 
 
 def _claim(plan: ShardPlan, listed: dict[str, File]) -> None:
@@ -124,6 +129,27 @@ def _finished(plan: ShardPlan, listed: dict[str, File]) -> dict[Place, ShardReco
         if record is not None and whole and 2 * len(record.left_out) <= len(task.rows):
             found[place] = record
     return found
+
+
+def _renew(plan: ShardPlan, records: dict[Place, ShardRecord], complete: bool, run: Run) -> int:
+    """Makes an older reader's records this one's where both read alike; drops the others, whose shards are made again.
+
+    Raises:
+        DataError: shards of a complete set would have to be made again.
+    """
+    older = [task for task in plan.tasks if (found := records.get((task.split, task.number))) and found.reader < READER]
+    for record in run(renew_shard, older) if older else ():
+        if record.failure and complete:
+            raise DataError(
+                f"{plan.dest} was made by an older reader: stereo sound in it is 3 dB loud and clipped, surround sound "
+                f"worse. It can't be kept: {record.failure}. A complete set never changes, since trials may be reading "
+                "it: ingest to another place"
+            )
+        records[record.split, record.number] = record
+    for task in older:
+        if records[task.split, task.number].failure:
+            del records[task.split, task.number]
+    return sum((task.split, task.number) in records for task in older)
 
 
 def _is_whole(there: Shards, listed: dict[str, File]) -> bool:

@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from typing import NamedTuple
 
@@ -17,9 +17,10 @@ from perceiver.data.audioset import Segment, Split
 from perceiver.data.clips import DEADLINE
 from perceiver.data.dataset import Clip
 from perceiver.data.encode import encode
-from perceiver.data.files import join, name_of, write_bytes, writing
-from perceiver.data.shards import VERSION, Form
-from perceiver.errors import ClipError, DataError
+from perceiver.data.files import join, name_of, read_bytes, write_bytes, writing
+from perceiver.data.media import Media
+from perceiver.data.shards import READER, VERSION, Form
+from perceiver.errors import ClipError, DataError, PerceiverError
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,8 @@ class ShardRecord:
     files: Sequence[tuple[str, float, str, int]] = ()
     """Of the task's rows; see `ShardTask.files`."""
     failure: str = ""
+    reader: int = READER
+    """See `Shards.reader`."""
 
     def to_text(self) -> str:
         """JSON, as it lies beside the shard."""
@@ -116,7 +119,7 @@ class ShardRecord:
             about["clips"] = [Packed(*clip) for clip in about["clips"]]
             about["left_out"] = [LeftOut(*clip) for clip in about["left_out"]]
             about["files"] = [tuple(file) for file in about["files"]]
-            return cls(**about)
+            return cls(**{"reader": 1} | about)
         except (KeyError, TypeError, ValueError):
             return None
 
@@ -141,6 +144,28 @@ def write_shard(task: ShardTask) -> ShardRecord:
         record = ShardRecord(task.split, task.number, task.key(), size, clips, left_out, task.files())
         write_bytes(task.record, record.to_text().encode())
     except DataError as error:
+        return ShardRecord(task.split, task.number, task.key(), failure=str(error))
+    return record
+
+
+def renew_shard(task: ShardTask) -> ShardRecord:
+    """Makes a shard of an older reader this one's, where all its sound is mono: both read that alike, but for peaks
+    beyond full scale, which the older one cut off.
+
+    Where a file has more channels, or can't be looked into, the shard stays as it is, and the record's `failure` says
+    why. Only the files' headers are read.
+    """
+    try:
+        record = ShardRecord.parse(read_bytes(task.record))
+        if record is None:
+            return ShardRecord(task.split, task.number, task.key(), failure=f"{task.record} can't be read")
+        for path in (task.rows[clip.row].path for clip in record.clips):
+            with Media(path, DEADLINE) as media:
+                if media.audio is not None and (channels := media.audio.codec_context.channels) > 1:
+                    return replace(record, failure=f"{path} has {channels} channels")
+        record = replace(record, reader=READER)
+        write_bytes(task.record, record.to_text().encode())
+    except PerceiverError as error:
         return ShardRecord(task.split, task.number, task.key(), failure=str(error))
     return record
 

@@ -29,6 +29,9 @@ SHARDS_FILE, INDEX_FILE, LEFT_OUT_FILE = "shards.json", "index.npz", "left_out.c
 FORMAT = "perceiver shards"
 VERSION = 1
 """Raise when the same clip is stored differently."""
+READER = 2
+"""Raise when the same file is read differently, and add to `_WRONG`. A set that names none is of reader 1."""
+_WRONG = {1: "stereo sound in it is 3 dB loud and clipped, surround sound worse"}
 SPLITS: tuple[Split, ...] = ("train", "eval")
 
 
@@ -65,6 +68,8 @@ class Shards:
     """sha256 of index.npz."""
     size: int = 0
     """Bytes of all shards."""
+    reader: int = READER
+    """Of the program that read the clips, or a later one that found that it would read them alike."""
 
     def to_json(self) -> bytes:
         """The text of shards.json."""
@@ -87,7 +92,7 @@ def read_shards(url: str) -> Shards | None:
             return None
         if (version := about.pop("version")) != VERSION:
             raise DataError(f"{url} holds shards of version {version}, this program reads {VERSION}: ingest it again")
-        return Shards(**about | {"form": Form(**about["form"])})
+        return Shards(**{"reader": 1} | about | {"form": Form(**about["form"])})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{join(url, SHARDS_FILE)} is damaged: {error!r}") from None
 
@@ -96,6 +101,24 @@ def require_complete(url: str, shards: Shards) -> None:
     """Raises DataError for a set that was not ingested to its end."""
     if not shards.complete:
         raise DataError(f"{url} was not ingested to its end: run the same `sweep data ingest` again")
+
+
+def outdated(url: str, shards: Shards) -> str:
+    """What is wrong with a set that an older reader made, and the cure; empty where this reader made it."""
+    if shards.reader == READER:
+        return ""
+    if shards.reader > READER:
+        return f"{url} was made by a newer reader than this program has: update it"
+    return (
+        f"{url} was made by an older reader: {_WRONG[shards.reader]}. Ingest again, to the same place first:  "
+        f"sweep data ingest SOURCE {url}  keeps the set, with its digest, where all sound of SOURCE is mono"
+    )
+
+
+def require_current(url: str, shards: Shards) -> None:
+    """Raises DataError for a set whose clips were read wrong, or may have been, by an older reader."""
+    if told := outdated(url, shards):
+        raise DataError(told)
 
 
 def open_layout(source: DataSource) -> "Layout | ShardedLayout":
