@@ -50,7 +50,7 @@ def read_changes(pairs: tuple[str, ...]) -> dict[str, Any]:
             raise UsageError(f"--set {pair}: expected KEY=VALUE, such as --set train.lr=0.001")
         try:
             changes[key.strip()] = yaml.load(value, Loader=YamlLoader)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise UsageError(f"--set {pair}: the value is no YAML: {' '.join(str(error).split())}") from None
     return changes
 

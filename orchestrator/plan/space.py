@@ -1,12 +1,12 @@
-"""The space that factors span: what type a key has, which factors exist together, how a level is drawn."""
+"""The space that factors span: what type a key has, which factors exist together. `levels.py` draws levels."""
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
+from orchestrator.plan.levels import level_at as level_at
 from orchestrator.plan.vary import Condition, Range
 from perceiver.config import RunConfig, Section, all_keys, flatten
 
@@ -149,23 +149,3 @@ def _holds(factor: Sequence[Any] | Range, level: Any) -> bool:
         return False
     steps = (level - factor.low) / factor.step if factor.step else 0.0
     return abs(steps - round(steps)) < 1e-6
-
-
-def level_at(factor: Sequence[Any] | Range, unit: float, whole: bool) -> Any:
-    """The level at `unit` in [0, 1) of a list or range; numbers of a range have 4 significant digits."""
-    if not isinstance(factor, Range):
-        return factor[int(unit * len(factor))]
-    low, high = factor.low, factor.high
-    if factor.step is not None:
-        count = int((high - low) / factor.step + 1e-9) + 1
-        level = low + factor.step * int(unit * count)
-    elif factor.scale == "log" and whole:
-        level = round(math.exp(math.log(low - 0.5) + unit * math.log((high + 0.5) / (low - 0.5))))
-    elif factor.scale == "log":
-        level = low * (high / low) ** unit
-    elif whole:
-        level = low + int(unit * (high - low + 1))
-    else:
-        level = low + unit * (high - low)
-    level = min(max(level, low), high)
-    return round(level) if whole else float(f"{level:.4g}")

@@ -4,6 +4,7 @@ The classes only hold what was written and check its form; `combine.py` makes co
 """
 
 import math
+from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
@@ -59,6 +60,11 @@ def _number(value: Any) -> Any:
     return value
 
 
+def exact(number: float) -> Fraction:
+    """The decimal number that a file has: 0.1, not the binary fraction nearest to it."""
+    return Fraction(str(number))
+
+
 Number = Annotated[int | float, BeforeValidator(_number), WithJsonSchema({"type": "number"})]
 
 
@@ -91,7 +97,7 @@ class Range(Part):
             raise ValueError(f"step {self.step} is not above 0")
         if self.step is not None and self.scale == "log":
             raise ValueError("step needs a linear scale; for a log scale list the levels")
-        if self.step is not None and self.step > self.high - self.low:
+        if self.step is not None and exact(self.step) > exact(self.high) - exact(self.low):
             raise ValueError(f"step {self.step} is more than high - low, {self.high - self.low:g}")
         return self
 

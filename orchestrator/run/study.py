@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from orchestrator.errors import OrchestratorError
 from orchestrator.plan.combine import NoMatch
 from orchestrator.plan.identity import canonical
+from orchestrator.plan.levels import last_step, level_near
 from orchestrator.plan.limits import oversized
 from orchestrator.plan.planner import Proposal, name_point
 from orchestrator.plan.space import Space, type_of
@@ -37,6 +38,8 @@ History = Sequence[tuple[int, float | Sequence[float]]]
 
 _TRIES = 200
 """Proposals that can't run, are too large or were made before, after which the space counts as used up."""
+_MOST_STEPS = 1_000_000
+"""Optuna refuses its own levels of a range with very many more steps: it draws those without them."""
 _GENERATION = "NSGAIISampler:generation"
 """Where NSGA-II looks for a trial's generation."""
 
@@ -143,18 +146,17 @@ class Study:
         return chosen
 
     def _suggest(self, trial: optuna.Trial, key: str) -> Any:
-        """A level. Those of a list are drawn by their place in it; numbers without a step have 4 significant digits."""
+        """A level. Those of a list are drawn by their place in it."""
         factor, distribution = self.space.factors[key], self._distribution(key)
         if isinstance(distribution, IntDistribution):
-            return trial.suggest_int(
-                key, distribution.low, distribution.high, step=distribution.step, log=distribution.log
-            )
-        if isinstance(distribution, FloatDistribution):
+            low, high, step, log = distribution.low, distribution.high, distribution.step, distribution.log
+            number: float = trial.suggest_int(key, low, high, step=step, log=log)
+        elif isinstance(distribution, FloatDistribution):
             low, high = distribution.low, distribution.high
-            level = trial.suggest_float(key, low, high, step=distribution.step, log=distribution.log)
-            return min(max(float(f"{level:.{12 if distribution.step else 4}g}"), low), high)
-        assert not isinstance(factor, Range)
-        return factor[trial.suggest_categorical(key, range(len(factor)))]
+            number = trial.suggest_float(key, low, high, step=distribution.step, log=distribution.log)
+        if not isinstance(factor, Range):
+            return factor[trial.suggest_categorical(key, range(len(factor)))]
+        return level_near(factor, number, whole=type_of(key) is int)
 
     def _frozen(self, refused: Sequence[_Record]) -> Iterator[FrozenTrial]:
         """The records as Optuna has them."""
@@ -179,11 +181,14 @@ class Study:
         log = factor.scale == "log"
         if type_of(key) is int:
             return IntDistribution(int(factor.low), int(factor.high), log, int(factor.step or 1))
-        return FloatDistribution(float(factor.low), float(factor.high), log, factor.step)
+        step = factor.step if last_step(factor) <= _MOST_STEPS else None
+        return FloatDistribution(float(factor.low), float(factor.high), log, step)
 
     def _place(self, key: str, level: Any) -> Any:
         factor = self.space.factors[key]
-        return level if isinstance(factor, Range) else list(factor).index(level)
+        if isinstance(factor, Range):
+            return level_near(factor, level, whole=type_of(key) is int)
+        return list(factor).index(level)
 
 
 def _told(changes: dict[str, Any], history: History, ended: Ended, scores: int) -> _Record:
