@@ -32,24 +32,7 @@ from perceiver.train_config import DataConfig as DataConfig
 from perceiver.train_config import EvalConfig as EvalConfig
 from perceiver.train_config import TrainConfig as TrainConfig
 from perceiver.wording import in_words, nearest
-
-
-class YamlLoader(yaml.SafeLoader):
-    """Safe YAML in which `1e-4` is a number, as in YAML 1.2 and JSON (YAML 1.1 makes it a string), and in which no key
-    is given twice.
-    """
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for number, name in enumerate(names):
-            if name in names[:number] and name != "<<":
-                raise yaml.constructor.ConstructorError(None, None, f"the key {name} is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-YamlLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
+from perceiver.yaml_loader import YamlLoader as YamlLoader
 
 
 class RunConfig(Section):

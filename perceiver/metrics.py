@@ -20,7 +20,8 @@ from perceiver.errors import DataError, NumericError
 @dataclass(frozen=True)
 class Metrics:
     """Means over the `classes_used` that have a positive clip, and per class (K,): average precision and AUC, NaN where
-    not defined, and the number of positive clips. `AUC` and `d_prime` are NaN where no class has also a negative.
+    not defined, and the number of positive clips. `AUC` and `d_prime` are NaN where no class has also a negative: there
+    is nothing to tell apart. Else `d_prime` is finite.
     """
 
     mAP: float
@@ -36,8 +37,8 @@ def scores_to_metrics(scores: np.ndarray, labels: np.ndarray, classes: int | Non
     """Metrics of scores against labels of 0 and 1, both (clips, classes).
 
     AP as sklearn's `average_precision_score` (ties share one threshold); mAP its plain mean over the classes that have
-    a positive; d-prime = sqrt(2) * Phi^-1(AUC) of the mean AUC, as PANNs and AST compute it. `classes`, where given,
-    guards against swapped axes.
+    a positive; d-prime of the mean AUC, as PANNs and AST compute it. `classes`, where given, guards against swapped
+    axes.
 
     Raises:
         NumericError: a score is NaN or infinite.
@@ -53,8 +54,23 @@ def scores_to_metrics(scores: np.ndarray, labels: np.ndarray, classes: int | Non
     for column in np.flatnonzero(has_both):
         auc[column] = roc_auc_score(labels[:, column], scores[:, column])
     mean_auc = float(np.nanmean(auc)) if has_both.any() else math.nan
-    d_prime = float(math.sqrt(2) * norm.ppf(mean_auc))
+    d_prime = _d_prime(mean_auc, positives[has_both], len(labels))
     return Metrics(float(np.nanmean(ap)), mean_auc, d_prime, ap, auc, positives, int(has_positive.sum()))
+
+
+def _d_prime(mean_auc: float, positives: np.ndarray, clips: int) -> float:
+    """d' = sqrt(2) * Phi^-1(AUC) (Green and Swets 1966; Gemmeke et al. 2017 give it for AudioSet), within what the
+    clips can show.
+
+    An AUC of 1 would be infinitely good. The least that K classes can fall short of it is one tie between a positive
+    and a negative clip, in the class with the most such pairs: 1 / (2 * P * N) of that class, 1 / K of it in the mean.
+    The mean AUC is held so far from 0 and from 1 (after Macmillan and Kaplan 1985, who hold rates 1 / (2 * n) from
+    them): every other AUC that these clips can show keeps its d'. `positives` are those of the classes that have both.
+    """
+    if not len(positives):
+        return math.nan
+    least = 1 / (2 * len(positives) * int((positives * (clips - positives)).max()))
+    return float(math.sqrt(2) * norm.ppf(min(max(mean_auc, least), 1 - least)))
 
 
 def _check(scores: np.ndarray, labels: np.ndarray, classes: int | None) -> None:

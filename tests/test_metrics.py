@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import norm
@@ -17,6 +17,7 @@ from perceiver.metrics import scores_to_metrics
 SHAPES = st.tuples(st.integers(2, 30), st.integers(1, 8))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_map_and_auc_are_sklearns_also_with_ties_and_empty_classes(data: st.DataObject) -> None:
     shape = data.draw(SHAPES)
@@ -37,12 +38,27 @@ def test_map_and_auc_are_sklearns_also_with_ties_and_empty_classes(data: st.Data
         assert pytest.approx(auc) == metrics.AUC
         if 0 < auc < 1:
             assert metrics.d_prime == pytest.approx(math.sqrt(2) * norm.ppf(auc))
+        assert math.isfinite(metrics.d_prime)
     else:
         assert math.isnan(metrics.AUC) and math.isnan(metrics.d_prime)
 
 
 def test_d_prime_is_that_of_the_mean_auc_as_published() -> None:
     assert math.sqrt(2) * norm.ppf(0.959) == pytest.approx(2.46, abs=0.01)
+
+
+def test_a_perfect_ranking_has_the_d_prime_of_the_smallest_error_that_the_clips_could_show() -> None:
+    labels = np.array([[1, 0], [1, 0], [0, 0], [0, 1], [0, 0]])  # 6 pairs in the first class, 4 in the second
+    perfect = scores_to_metrics(labels, labels)
+    assert perfect.AUC == 1 and perfect.d_prime == pytest.approx(math.sqrt(2) * norm.ppf(1 - 1 / (2 * 2 * 6)))
+    tied = labels.astype(float)
+    tied[2, 0] = tied[1, 0] = 0.5
+    assert scores_to_metrics(tied, labels).d_prime == pytest.approx(perfect.d_prime)
+    swapped = labels.astype(float)
+    swapped[2, 0] = 2.0
+    assert scores_to_metrics(swapped, labels).d_prime < perfect.d_prime
+    worst = scores_to_metrics(-labels, labels)
+    assert worst.AUC == 0 and worst.d_prime == pytest.approx(-perfect.d_prime)
 
 
 def test_known_values() -> None:

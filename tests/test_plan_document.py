@@ -1,5 +1,7 @@
 """YAML files that could hurt or confuse: each gets one message with its place."""
 
+import json
+import math
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,10 @@ def mistakes_of(text: str) -> list[tuple[int, int, str]]:
         ("a: 1\n---\nb: 2\n", 2, "several documents"),
         ("a: !!python/object/apply:os.system [x]\n", 1, "is not allowed"),
         ("a: 2026-13-45\n", 1, "month must be in 1..12"),
+        ("a: 2026-11-28\n", 1, "2026-11-28: a date is no value here; in quotes it is text"),
+        ("a: !!binary aGk=\n", 1, "is not allowed"),
+        ("a: !!int abc\n", 1, "abc is no int"),
+        (f"a: {'9' * 5000}\n", 1, "digits"),
         ("a: 1\nb: \x07\n", 2, "0x07 is not allowed"),
         ("a: 1\nb: \0\n", 2, "0x00 is not allowed"),
         ("? [1, 2]\n: 3\n", 1, "a key must be a word"),
@@ -74,9 +80,40 @@ def test_a_missing_file_and_a_folder_are_told_as_such(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-def test_numbers_are_read_as_json_would() -> None:
-    data = parse("a: 1e-4\nb: 1E3\nc: -2.5e+1\nd: 1_000\ne: 0.1\n", "mine.yaml").data
-    assert data == {"a": 0.0001, "b": 1000.0, "c": -25.0, "d": 1000, "e": 0.1}
+EDITORS = {
+    "1e-4": 0.0001,
+    "1E3": 1000.0,
+    "-2.5e+1": -25.0,
+    ".5": 0.5,
+    "1.": 1.0,
+    "010": 10,
+    "0o10": 8,
+    "0x1F": 31,
+    "+7": 7,
+    "-.INF": -math.inf,
+    "True": True,
+    "FALSE": False,
+    "~": None,
+    "Null": None,
+    "": None,
+    "!!float 3": 3.0,
+}
+"""Scalars, and what an editor with the core schema of YAML 1.2 shows them as."""
+WORDS = ["1_000", "12:30:45", "1:30", "2026-11-28 or so", "yes", "no", "on", "Off", "y", "0b11", "-0x1F", "=", "1e"]
+"""Scalars that YAML 1.1 takes for numbers and truth values, or nearly for dates, and that are words in YAML 1.2."""
+
+
+def test_scalars_are_what_an_editor_shows() -> None:
+    data = parse("\n".join(f"- {text}" for text in EDITORS).replace("-", "a:\n-", 1), "mine.yaml").data["a"]
+    assert list(map(repr, data)) == list(map(repr, EDITORS.values()))
+    data = parse("a:\n" + "\n".join(f"- {text}" for text in WORDS), "mine.yaml").data["a"]
+    assert data == WORDS
+
+
+@given(st.one_of(st.integers(), st.floats(allow_nan=False)))
+def test_every_number_that_json_writes_is_that_number(number: int | float) -> None:
+    text = json.dumps(number).replace("Infinity", ".inf")
+    assert parse(f"a: {text}", "mine.yaml").data["a"] == number
 
 
 def test_keys_are_text_as_written() -> None:
