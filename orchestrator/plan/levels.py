@@ -100,10 +100,16 @@ def _between(factor: Range, digits: int) -> range:
 def _place(number: Fraction, digits: int) -> Fraction:
     """Where a number stands among all those of so many significant digits, which have whole places in a row."""
     power = Decimal(str(float(number))).adjusted()
-    return power * 9 * 10 ** (digits - 1) + number / Fraction(10) ** (power - digits + 1)
+    before: int = power * 9 * 10 ** (digits - 1)
+    return before + number / _spacing(power, digits)
 
 
 def _number(place: int, digits: int) -> float:
     """The number that stands there."""
     power, rest = divmod(place - 10 ** (digits - 1), 9 * 10 ** (digits - 1))
-    return float((rest + 10 ** (digits - 1)) * Fraction(10) ** (power - digits + 1))
+    return float((rest + 10 ** (digits - 1)) * _spacing(power, digits))
+
+
+def _spacing(power: int, digits: int) -> Fraction:
+    """How far numbers of so many significant digits, the first of which is worth 10^power, lie apart."""
+    return Fraction(f"1e{power - digits + 1}")

@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from orchestrator.errors import OrchestratorError
 from orchestrator.plan.combine import NoMatch
 from orchestrator.plan.identity import canonical
-from orchestrator.plan.levels import last_step, level_near
+from orchestrator.plan.levels import level_near
 from orchestrator.plan.limits import oversized
 from orchestrator.plan.planner import Proposal, name_point
 from orchestrator.plan.space import Space, type_of
@@ -39,7 +39,7 @@ History = Sequence[tuple[int, float | Sequence[float]]]
 _TRIES = 200
 """Proposals that can't run, are too large or were made before, after which the space counts as used up."""
 _MOST_STEPS = 1_000_000
-"""Optuna refuses its own levels of a range with very many more steps: it draws those without them."""
+"""Optuna refuses its own levels where they are very many more steps from zero: it draws those without steps."""
 _GENERATION = "NSGAIISampler:generation"
 """Where NSGA-II looks for a trial's generation."""
 
@@ -148,15 +148,13 @@ class Study:
     def _suggest(self, trial: optuna.Trial, key: str) -> Any:
         """A level. Those of a list are drawn by their place in it."""
         factor, distribution = self.space.factors[key], self._distribution(key)
-        if isinstance(distribution, IntDistribution):
-            low, high, step, log = distribution.low, distribution.high, distribution.step, distribution.log
-            number: float = trial.suggest_int(key, low, high, step=step, log=log)
-        elif isinstance(distribution, FloatDistribution):
-            low, high = distribution.low, distribution.high
-            number = trial.suggest_float(key, low, high, step=distribution.step, log=distribution.log)
         if not isinstance(factor, Range):
             return factor[trial.suggest_categorical(key, range(len(factor)))]
-        return level_near(factor, number, whole=type_of(key) is int)
+        assert isinstance(distribution, IntDistribution | FloatDistribution)
+        whole = isinstance(distribution, IntDistribution)
+        suggest: Callable[..., float] = trial.suggest_int if whole else trial.suggest_float
+        ends = (distribution.low, distribution.high)
+        return level_near(factor, suggest(key, *ends, step=distribution.step, log=distribution.log), whole)
 
     def _frozen(self, refused: Sequence[_Record]) -> Iterator[FrozenTrial]:
         """The records as Optuna has them."""
@@ -181,7 +179,8 @@ class Study:
         log = factor.scale == "log"
         if type_of(key) is int:
             return IntDistribution(int(factor.low), int(factor.high), log, int(factor.step or 1))
-        step = factor.step if last_step(factor) <= _MOST_STEPS else None
+        fine = factor.step is not None and max(abs(factor.low), abs(factor.high)) > _MOST_STEPS * factor.step
+        step = None if fine else factor.step
         return FloatDistribution(float(factor.low), float(factor.high), log, step)
 
     def _place(self, key: str, level: Any) -> Any:
