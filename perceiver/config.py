@@ -54,15 +54,28 @@ class RunConfig(Section):
 def parse(nested: Mapping[str, Any], source: str = "") -> RunConfig:
     """The config of a nested mapping, as YAML gives it. `source`, a file's name, begins the message of each mistake.
 
+    Where `model.classes` is left out it is null, to be completed once the label list has been seen.
+
     Raises:
         ConfigError: with every mistake in it.
     """
+    nested = _with_open_classes(nested)
     try:
         return RunConfig.model_validate(nested)
     except ValidationError as error:
         items = error.errors()
     mistakes = [mistake for item in items for mistake in _mistakes(item)]
     raise ConfigError(mistakes + _hidden(nested, items), source)
+
+
+def completed(config: RunConfig, classes: int | None) -> RunConfig:
+    """The config with as many classes as the label list has, where it leaves them open."""
+    return config if config.model.classes is not None else with_classes(config, classes)
+
+
+def with_classes(config: RunConfig, classes: int | None) -> RunConfig:
+    """The config with so many classes; no other key can be wrong, so nothing is checked again."""
+    return config.model_copy(update={"model": config.model.model_copy(update={"classes": classes})})
 
 
 def load(path: str | Path) -> RunConfig:
@@ -169,6 +182,11 @@ def _walk(section: type[Section], prefix: str = "") -> Iterator[tuple[str, Any]]
 
 
 _KEYS = dict(_walk(RunConfig))
+
+
+def _with_open_classes(nested: Mapping[str, Any]) -> Mapping[str, Any]:
+    model = nested.get("model", {}) if isinstance(nested, Mapping) else None
+    return {**nested, "model": {"classes": None, **model}} if isinstance(model, Mapping) else nested
 
 
 def _set(nested: dict[str, Any], path: list[str], value: Any) -> None:

@@ -119,7 +119,7 @@ def tally(
     was_training = model.training
     model.eval()
     views = _views(config)
-    found = Tally({view: np.zeros((len(data), config.model.classes)) for view in views}, np.zeros(len(data)))
+    found = Tally({view: np.zeros((len(data), config.model.logits)) for view in views}, np.zeros(len(data)))
     for batch in eval_batches(data, config, rank=ranks.rank, world=ranks.world, workers=data_workers, device=device):
         found.bad += batch.bad
         refuse_non_finite(batch.inputs, batch.ids)

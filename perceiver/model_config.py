@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 SPEED_ONLY = {"speed_only": True}
+AUDIOSET_CLASSES = 527
 """Mark of a key that changes how fast a trial runs, not what it computes: left out of a trial's identity."""
 ADDED_LATER = {"added_later": True}
 """Mark of a key that was added after results had been paid for: left out of a trial's identity while at its default,
@@ -194,12 +195,17 @@ class ModelConfig(Section):
     missing_modality: Literal["error", "mask"] = "error"
     """A batch given without a modality, or a split in which no clip has it: refuse it, or let the model see zeros in
     its place. A single clip that lacks one is normal and always masked."""
-    classes: Annotated[int, Field(ge=1, le=100_000)] = 527
-    """Logits, one per class of the data set's label list."""
+    classes: Annotated[int, Field(ge=1, le=100_000)] | None = AUDIOSET_CLASSES
+    """Logits, one per class of the data set's label list. Left out of a file, or null: as many as the list has."""
     prior: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Probability that every class starts with: 0.5 is DeepMind's zero start, 0.005 AudioSet's share of positives."""
     absorbed_attention: Annotated[bool, Field(json_schema_extra=SPEED_ONLY)] = True
     """Fold the key and value projections of one-headed cross-attends into the latents: same algebra, half the work."""
+
+    @property
+    def logits(self) -> int:
+        """The classes; AudioSet's number as long as no label list has been seen."""
+        return self.classes or AUDIOSET_CLASSES
 
     @property
     def input_channels(self) -> int:

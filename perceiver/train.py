@@ -23,7 +23,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from perceiver.config import RunConfig
+from perceiver.config import RunConfig, completed
 from perceiver.data.audioset import DataSource, Problem
 from perceiver.data.augment import augmented_parts
 from perceiver.data.bad_clips import refuse_too_many
@@ -91,6 +91,7 @@ def train(
     _require_work_for(ranks, config)
     costs = Costs(device, (float(ranks.world) if device.type == "cuda" else 0.0) if gpus is None else gpus)
     train_set, eval_set = open_splits(data, config)
+    config = completed(config, len(train_set.classes))
     bad_rows = [*train_set.problems.named, *eval_set.problems.named]
     total = total_steps(config, len(train_set))
     evaluations, reports = _spread(total, config.eval.times), _spread(total, REPORTS)

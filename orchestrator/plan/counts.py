@@ -105,7 +105,7 @@ def _readout_parameters(model: ModelConfig) -> int:
     """One linear layer; with a learned query, that and a cross-attend of it to the latents before."""
     width = model.latent_channels
     query = width + _cross_parameters(model, width) if model.readout == "query" else 0
-    return query + _linear(width, model.classes)
+    return query + _linear(width, model.logits)
 
 
 def _cross_flops(model: ModelConfig, n: int, m: int, c: int) -> int:
@@ -123,7 +123,7 @@ def _other_flops(model: ModelConfig) -> int:
     n, d = model.latents, model.latent_channels
     latent = 2 * (4 * n * d * d + 2 * n * n * d + 2 * model.widening * n * d * d)
     query = _cross_flops(model, 1, n, d) if model.readout == "query" else 0
-    return model.iterations * model.layers_per_block * latent + query + 2 * d * model.classes + _input_flops(model)
+    return model.iterations * model.layers_per_block * latent + query + 2 * d * model.logits + _input_flops(model)
 
 
 def folded_channels(model: ModelConfig, modality: str) -> int:

@@ -21,6 +21,11 @@ class DataSeen:
         """The set's digest; None where it can't be seen."""
         return self.descriptions[name].digest if name in self.descriptions else None
 
+    @property
+    def classes(self) -> dict[str, int]:
+        """Classes of each set's label list, where it can be seen."""
+        return {name: seen.classes for name, seen in self.descriptions.items()}
+
     def train_clips(self, name: str) -> int | None:
         """Training clips of the set; None where it can't be seen."""
         return self.descriptions[name].train_clips if name in self.descriptions else None

@@ -27,7 +27,7 @@ from orchestrator.plan.trials import Trial as Trial
 from orchestrator.plan.trials import TrialState as TrialState
 from orchestrator.plan.trials import done as done
 from orchestrator.plan.vary import Adaptive, Sampled
-from perceiver.config import RunConfig, flatten
+from perceiver.config import RunConfig, flatten, with_classes
 from perceiver.errors import ConfigError
 
 MANY_TRIALS = 100_000
@@ -48,7 +48,11 @@ def plan_sweep(sweep: Sweep, site: Site | None = None, allow_many: bool = False)
     named = _distinct(sweep, where, allow_many)
     searched = sweep.vary.factors.get("data.set", ()) if isinstance(sweep.vary, Adaptive) else ()
     sets = {config.data.set for _, _, config in named} | {str(level) for level in searched}
-    maker = _Maker(sweep, where, look_at(where, sets))
+    data = look_at(where, sets)
+    if sweep.baseline.model.classes is None:
+        sweep = sweep.completed(data.classes)
+        named = _distinct(sweep, where, allow_many)  # what costs as much as the baseline hangs on its classes
+    maker = _Maker(sweep, where, data)
     return maker.plan(tuple(maker.configuration(each, sweep.seeds) for each in named))
 
 
@@ -84,6 +88,8 @@ def name_point(sweep: Sweep, changes: Mapping[str, Any], name: str | None = None
     baseline = with_seed(sweep.baseline, 0)
     config = with_seed(configure(sweep.vary, baseline, changes), 0)
     differing = difference(baseline, config)
+    if sweep.classes and "data.set" in differing and "model.classes" not in differing:
+        config = with_classes(config, sweep.classes.get(config.data.set))
     return name or label(differing, getattr(sweep.vary, "factors", {})), differing, config
 
 

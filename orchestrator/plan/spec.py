@@ -9,7 +9,7 @@ changes are in it, every factor and level is one that the configuration has. `pl
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,7 +24,7 @@ from orchestrator.plan.document import Document
 from orchestrator.plan.form import examine, overridden
 from orchestrator.plan.quantity import Quantity
 from orchestrator.plan.vary import Part, Vary, one_or_many
-from perceiver.config import RunConfig
+from perceiver.config import RunConfig, completed
 from perceiver.wording import shown
 
 _NAME = re.compile(r"^[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?$")
@@ -152,6 +152,8 @@ class Sweep:
     warm_start: tuple[str, ...]
     final: dict[str, Any]
     document: Document = field(repr=False, compare=False)
+    classes: Mapping[str, int] = field(default_factory=dict)
+    """Data set -> classes of its label list, where the baseline leaves `model.classes` open."""
 
     @property
     def score(self) -> Score:
@@ -162,6 +164,12 @@ class Sweep:
     def source(self) -> str:
         """The file that it came from."""
         return self.document.source
+
+    def completed(self, classes: Mapping[str, int]) -> "Sweep":
+        """The sweep with `model.classes` as the data sets' label lists have them, where it leaves them open."""
+        if self.baseline.model.classes is not None:
+            return self
+        return replace(self, baseline=completed(self.baseline, classes.get(self.baseline.data.set)), classes=classes)
 
     def final_config(self, winner: RunConfig) -> RunConfig:
         """The config of the final run that a winner is promoted to.

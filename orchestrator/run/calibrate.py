@@ -39,10 +39,10 @@ def calibrate(sweep: Sweep, site: Site, minutes: float, watch: Watch = lambda ma
         PerceiverError: what training raises: unreadable data, a loss that is not finite.
         Interrupted: Ctrl-C.
     """
-    config = _share(sweep.baseline, site.workers)
-    data = look_at(site, {config.data.set})
+    data = look_at(site, {sweep.baseline.data.set})
     if data.problems:
         raise UsageError("\n".join(data.problems.values()))
+    config = _share(sweep.completed(data.classes).baseline, site.workers)
     order = Order(
         trial="calibration",
         config=dump(config),

@@ -137,10 +137,10 @@ def _layout(source: DataSource, config: RunConfig) -> Layout | ShardedLayout:
 
         ensure_synthetic(source.url, source.recipe)
     layout = open_layout(source)
-    if len(layout.classes) != config.model.classes:
+    if config.model.classes not in (None, len(layout.classes)):
         raise DataError(
             f"{source.url} has {len(layout.classes)} classes, but model.classes is {config.model.classes}: "
-            f"set model.classes: {len(layout.classes)}"
+            f"set model.classes: {len(layout.classes)}, or leave it out"
         )
     if isinstance(layout, ShardedLayout):
         require_current(source.url, layout.shards)

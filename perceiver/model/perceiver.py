@@ -29,10 +29,10 @@ class Perceiver(nn.Module):
         self.encoder = Encoder(config, config.input_channels)
         self.readout: nn.Module
         if config.readout == "mean":
-            self.readout = MeanReadout(config.latent_channels, config.classes, config.prior)
+            self.readout = MeanReadout(config.latent_channels, config.logits, config.prior)
         else:
             width = config.latent_channels
-            self.readout = QueryReadout(width, config.classes, config.widening, config.gelu, config.prior)
+            self.readout = QueryReadout(width, config.logits, config.widening, config.gelu, config.prior)
 
     def forward(
         self,
