@@ -22,7 +22,9 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def config() -> RunConfig:
-    return with_changes(load(BASE), {"model.classes": 9, "model.latents": 8, "model.latent_channels": 16, "eval.clips": 3})
+    return with_changes(
+        load(BASE), {"model.classes": 9, "model.latents": 8, "model.latent_channels": 16, "eval.clips": 3}
+    )
 
 
 @pytest.fixture
