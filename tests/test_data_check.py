@@ -53,8 +53,8 @@ def test_everything_wrong_is_named_with_its_reason(spoiled: DataSource) -> None:
         "damaged": "damaged",
     }
     assert report.rows == {"train": 8} and report.unused == 1
-    assert report.problems["train"].counts == {"no file": 1, "duplicate row": 1}
-    assert report.label_counts == {"train": {"A": 8, "B": 0}}
+    assert report.problems["train"].counts == {"no file": 1} and report.problems["train"].notes == {"joined row": 1}
+    assert report.label_counts == {"train": {"A": 8, "B": 1}}
     summary = report.summary()
     assert summary["no sound"] == 1 and summary["frame rates"] == {"25": 3} and summary["sample rates"] == {"44100": 2}
     assert summary["sizes"] == {"64x48": 3} and summary["seconds"]["most"] == pytest.approx(3.0, abs=0.05)

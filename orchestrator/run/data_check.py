@@ -70,7 +70,8 @@ def _run(site: Site, work: Work, files: Iterable[File]) -> Iterator[FileReport]:
 def print_report(report: Report) -> None:
     """What is wrong and what to do about it, then rows, classes and files as tables."""
     bad = len(report.unreadable)
-    print(f"{report.url}   {len(report.files):,} files, {bad:,} unreadable, {report.unused:,} that no row names")
+    files = f"{len(report.files):,} file{'s' if len(report.files) != 1 else ''}"
+    print(f"{report.url}   {files}, {bad:,} unreadable, {report.unused:,} that no row names")
     for flaw in report.flaws:
         print(f"! {flaw.kind}: {flaw.count:,}" if flaw.count > 1 else f"! {flaw.kind}")
         for example in flaw.examples:

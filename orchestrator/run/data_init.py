@@ -18,6 +18,7 @@ from perceiver.data.own_lists import Options, OwnLists, make_lists, write_lists
 from perceiver.data.verdicts import FileReport
 
 _SITE_FILE = "site.yaml"
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ def init_set(folder: str, options: Options, name: str | None = None) -> Initiali
         Interrupted: by Ctrl-C; nothing was written.
     """
     folder = absolute(folder)
+    if name is not None and not re.fullmatch(_NAME, name):
+        raise UsageError(f"--name {name!r}: expected letters, digits and _ . -, such as birds")
     name = name or re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(local_path(folder)).name).strip("-._") or "mine"
     site_file = join(local_path(folder), _SITE_FILE) if is_local(folder) else f"{name}.yaml"
     if Path(site_file).exists():

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from perceiver.data.audioset import Problems
+from perceiver.data.segments import CURES, NO_FILE
 from perceiver.data.verdicts import FileReport
 
 _EXAMPLES = 3
 _ENOUGH = 0.5
 """Share of a split's rows that have a file, below which something else is wrong than that videos were taken offline."""
-_NO_FILE = "no file"
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,12 @@ _FILE_CURES = {
     "kills its reader": "delete it: reading it ends the process that reads",
 }
 """What to do about a file, by why it can't be read."""
-ROW_CURES = {
-    "malformed row": 'write it as: YTID, start_seconds, end_seconds, "mid,mid"',
-    "no label": "give the row a label, or delete it",
-    "bad times": "write seconds, with 0 <= start < end",
-    "unknown label": "add the label to class_labels_indices.csv, or write the one that it has",
-    "duplicate row": "delete one of the rows",
-    "in eval too": "delete the row from the training list: what was learned from can't measure",
+NORMAL = ("joined row", "pictures and sound")
+"""What may be noted of a row that is read, and is nothing wrong."""
+_NOTE_CURES = {
+    "one of several files": "leave one file of that name, or rename the other",
+    "one of several lists": "see that all of them are meant: their rows count together",
 }
-"""What to do about a row, by why it can't be used."""
 
 
 def flaws_of_files(reports: Iterable[FileReport]) -> Iterator[Flaw]:
@@ -65,16 +62,17 @@ def flaws_of_files(reports: Iterable[FileReport]) -> Iterator[Flaw]:
 
 
 def flaws_of_rows(split: str, rows: int, problems: Problems) -> Iterator[Flaw]:
-    """A flaw for each reason that rows of a split can't be used for; rows without a file only where most have none."""
-    for reason, count in problems.counts.most_common():
-        examples = [problem.message for problem in problems.named if problem.reason == reason][:_EXAMPLES]
-        if reason != _NO_FILE:
-            yield Flaw(reason, count, examples, ROW_CURES.get(reason, "mend the row"))
-        elif rows < _ENOUGH * (rows + count):
-            kind = f"{split} keeps {rows:,} of {rows + count:,} rows"
-            yield Flaw(
-                kind, count, examples, "name each file <YTID>.mp4 or <YTID>_<start>.mp4, anywhere below the folder"
-            )
+    """A flaw for each reason that rows of a split can't be used for, or may be meant otherwise.
+
+    Rows without a file are one only where most have none.
+    """
+    for reason, count in [*problems.counts.most_common(), *problems.notes.most_common()]:
+        examples = [problem.message for problem in problems.examples(reason, _EXAMPLES)]
+        cure = CURES.get(reason) or _NOTE_CURES.get(reason, "mend the row")
+        if reason == NO_FILE and rows < _ENOUGH * (rows + count):
+            yield Flaw(f"{split} keeps {rows:,} of {rows + count:,} rows", count, examples, cure)
+        elif reason not in (NO_FILE, *NORMAL):
+            yield Flaw(f"{split}: {reason}", count, examples, cure)
 
 
 def flaws_of_classes(label_counts: Mapping[str, Mapping[str, int]]) -> Iterator[Flaw]:

@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from perceiver.data.audioset import LABELS_FILE, MEDIA_SUFFIXES, Problem, Problems
 from perceiver.data.file_names import FileNames, Match
 from perceiver.data.files import File
+from perceiver.data.lists import MEDIA_SUFFIXES
+from perceiver.data.segments import LABELS_FILE, Problem, Problems
 from perceiver.data.tables import SUFFIXES, Table, labels_of, read_table, seconds_of, split_of
 from perceiver.errors import DataError
 
@@ -151,13 +152,13 @@ def _split_of_name(name: str) -> str:
 
 
 def _separator(table: Table, column: int) -> str:
-    """What stands between labels: ; or | or , where any cell has it. A comma within names, such as `playing violin,
-    fiddle`, is none: what stands beside it comes with nothing else."""
+    """What stands between labels: ; or | or , where any cell has it. A comma and a space within
+    names, such as `playing violin, fiddle`, are none: what stands beside them comes with nothing else."""
     cells = Counter(cells[column] for _, cells in table.rows if column < len(cells))
     mark = next((mark for mark in (";", "|", ",") if any(mark in cell for cell in cells)), ";")
     several = [cell for cell in cells if mark in cell]
     beside = Counter(label for cell in cells for label in labels_of(cell, mark))
-    alone = all(beside[label] == 1 for cell in several for label in labels_of(cell, mark))
+    alone = all(", " in cell and all(beside[label] == 1 for label in labels_of(cell, mark)) for cell in several)
     repeated = sum(cells[cell] for cell in several) >= 2 * len(several) > 0
     return "\n" if mark == "," and alone and repeated else mark
 

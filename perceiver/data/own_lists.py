@@ -16,18 +16,22 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from perceiver.data.audioset import LABELS_FILE, ClassLabel, DataSource, Problems, read_classes
-from perceiver.data.file_names import FileNames, below
+from perceiver.data.file_names import below
 from perceiver.data.files import File, join, list_files, write_bytes
+from perceiver.data.label_list import read_classes
+from perceiver.data.lists import Row as ListedRow
+from perceiver.data.lists import Table
+from perceiver.data.names import segment_lists
 from perceiver.data.own_clips import Columns, Found, find_clips, media_of
 from perceiver.data.own_rows import Row, segments_of
 from perceiver.data.own_splits import split_rows
 from perceiver.data.probe import measure
-from perceiver.data.tables import labels_of, read_table
+from perceiver.data.segments import LABELS_FILE, ClassLabel, DataSource, Problems, Split
+from perceiver.data.tables import labels_of
 from perceiver.data.verdicts import FileReport
 from perceiver.errors import DataError
 
-LISTS = ("train_segments.csv", "eval_segments.csv")
+SPLITS: tuple[Split, ...] = ("train", "eval")
 
 Run = Callable[[Callable[[File], FileReport], Sequence[File]], Iterable[FileReport]]
 
@@ -76,10 +80,23 @@ def make_lists(
         DataError: the folder is not there, has one of the lists only, or nothing says what its clips are.
     """
     files = list_files(url)
-    there = [name for name in LISTS if any(file.name.endswith(name) for file in files)]
-    if len(there) == len(LISTS):
-        return _completed(url, files)
-    _refuse(url, files, there)
+    lists = _lists_of(url, files, options, progress, run)
+    for file in files:
+        if file.inner in lists.texts:
+            raise DataError(
+                f"{file.path} exists already and is no list that can be used; nothing is overwritten: move it"
+            )
+    return lists
+
+
+def _lists_of(
+    url: str, files: Sequence[File], options: Options, progress: Callable[[int, int], None], run: Run
+) -> OwnLists:
+    there = [file for split in SPLITS for file in segment_lists(files, split)[0]]
+    if all(segment_lists(files, split)[0] for split in SPLITS):
+        return _completed(url, files, there)
+    if there:
+        raise DataError(_half(url, there[0]))
     found = find_clips(url, files, options.columns)
     if found is None or not found.items:
         raise DataError(_unknown(url, files, found))
@@ -102,33 +119,26 @@ def write_lists(lists: OwnLists) -> None:
         write_bytes(join(lists.url, name), text.encode("utf-8", "surrogateescape"))
 
 
-def _completed(url: str, files: Sequence[File]) -> OwnLists:
+def _completed(url: str, files: Sequence[File], there: Sequence[File]) -> OwnLists:
     """A folder in AudioSet's layout: its lists stay, and where it has no label list it gets one of the classes used."""
     lists = OwnLists(url, "AudioSet's layout", ["the segment lists that are there are kept"], Problems())
     try:
         lists.classes = read_classes(DataSource(url))
     except DataError:
-        names = FileNames(url, media_of(files))
-        tables = [read_table(file.path, names.__contains__) for file in files if file.name.endswith(LISTS)]
-        used = {
-            label for table in tables for _, cells in table.rows for cell in cells[3:] for label in labels_of(cell, ",")
-        }
+        rows = (row for file in there for _, row in Table.read(file.path).rows() if isinstance(row, ListedRow))
+        used = {label for row in rows for cell in row.labels for label in labels_of(cell, ",")}
         lists.classes = [ClassLabel(label, label) for label in sorted(used)]
         lists.texts[LABELS_FILE] = _labels_text(lists.classes)
         lists.assumed.append(f"classes are called as in the rows; AudioSet's {LABELS_FILE} would have their names")
     return lists
 
 
-def _refuse(url: str, files: Sequence[File], there: Sequence[str]) -> None:
-    """Raises DataError where one list exists and the other does not: rows can't be taken out of it for the other."""
-    if there:
-        old = next(file.path for file in files if file.name.endswith(there[0]))
-        other = next(name for name in LISTS if name not in there)
-        new = join(url, "clips.csv" if there[0] == LISTS[0] else "eval.csv")
-        raise DataError(
-            f"{old} exists already, and there is no {other}. Nothing is overwritten: give it another name, from which "
-            f"both lists are made:  mv {old} {new}"
-        )
+def _half(url: str, there: File) -> str:
+    """What to say where one list exists and the other does not: rows can't be taken out of it for the other."""
+    return (
+        f"{there.path} exists already, and the other split has no list. Nothing is overwritten: give it another name, "
+        f"from which both lists are made:  mv {there.path} {join(url, 'clips.csv')}"
+    )
 
 
 def _unknown(url: str, files: Sequence[File], found: Found | None) -> str:
@@ -165,8 +175,10 @@ def _write_down(lists: OwnLists, rows: list[Row], options: Options, files: Seque
         rows, names, options.eval_share, options.seed, options.group_pattern, options.eval_split, lists.assumed
     )
     mids = _named_classes(lists, {label for row in rows for label in row.labels}, files)
-    for name, split in zip(LISTS, ("train", "eval"), strict=True):
-        lists.texts[name] = _segments_text([(names[row.file.path], row, mids) for row in lists.rows[split]])
+    for split in SPLITS:
+        lists.texts[f"{split}_segments.csv"] = _segments_text(
+            [(names[row.file.path], row, mids) for row in lists.rows[split]]
+        )
 
 
 def _named_classes(lists: OwnLists, labels: set[str], files: Sequence[File]) -> dict[str, str]:
@@ -184,7 +196,7 @@ def _named_classes(lists: OwnLists, labels: set[str], files: Sequence[File]) -> 
     if lists.classes and not unknown:
         lists.assumed.append(f"the classes are those of the {LABELS_FILE} that is there")
         return {label: known[label.casefold()] for label in labels}
-    if any(file.path == join(lists.url, LABELS_FILE) for file in files):
+    if lists.classes and any(file.inner == LABELS_FILE for file in files):
         raise DataError(
             f"{join(lists.url, LABELS_FILE)} does not list {unknown[0]!r}, which clips have; "
             "give it another name to have one made of the labels that there are"

@@ -69,12 +69,12 @@ def _times_understood(items: list[Item], reports: Mapping[str, FileReport], assu
     lengths = {item: reports[item.file.path].seconds + _SLACK for item in timed}
     if not timed or sum(item.end <= lengths[item] for item in timed) > 0.5 * len(timed):
         return items
-    if sum(item.end / 1000 <= lengths[item] for item in timed) > 0.9 * len(timed):
-        assumed.append("times are milliseconds, since as seconds they lie behind the files' ends")
-        return [_scaled(item, 1 / 1000) for item in items]
     if sum(item.end - item.start <= lengths[item] for item in timed) > 0.9 * len(timed):
         assumed.append("times are those of the recordings that the files were cut from: each file is read as a whole")
         return [replace(item, start=None, end=None) for item in items]
+    if sum(item.end / 1000 <= lengths[item] for item in timed) > 0.9 * len(timed):
+        assumed.append("times are milliseconds, since as seconds they lie behind the files' ends")
+        return [_scaled(item, 1 / 1000) for item in items]
     return items
 
 

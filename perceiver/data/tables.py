@@ -108,8 +108,9 @@ def _roles(header: list[str], rows: list[tuple[int, list[str]]], is_file: Callab
         file = max(range(width), key=lambda index: matching[index])
     found = {role: index for role, index in found.items() if index != file and index < width} | {"file": file}
     if "labels" not in found or not header:
-        found = _by_values(columns, file, set(found.values())) | found
-    if "labels" not in found and "start" in found and "end" not in found:
+        guessed = _by_values(columns, file, set(found.values()))
+        found = {role: at for role, at in guessed.items() if not header or role in ("labels", "split")} | found
+    if "labels" not in found and "start" in found and "end" not in found and not header:
         found["labels"] = found.pop("start")  # classes that are numbers
     return found
 
