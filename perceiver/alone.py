@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,6 +17,8 @@ import torch.distributed as dist
 
 from perceiver.config import RunConfig, load
 from perceiver.data.audioset import DataSource
+from perceiver.data.content import Progress
+from perceiver.data.digest import describe
 from perceiver.data.recipe import DEMO
 from perceiver.errors import CheckpointError, DataError, PerceiverError
 from perceiver.ranks import Ranks
@@ -85,7 +88,22 @@ def _source(arguments: argparse.Namespace, config: RunConfig) -> DataSource:
     if arguments.data is None and config.data.set != "synthetic":
         raise DataError(f"data.set is {config.data.set}: give --data FOLDER; only the set synthetic is made here")
     recipe = None if arguments.data else DEMO
-    return DataSource(arguments.data or str(arguments.output / "data"), arguments.labels, recipe)
+    source = DataSource(arguments.data or str(arguments.output / "data"), arguments.labels, recipe)
+    ranks = Ranks.here()
+    return replace(source, planned=ranks.first(describe(source, _looking()).planned if ranks.is_first else None))
+
+
+def _looking() -> Progress:
+    """Says every ten seconds how many files of a large set were looked into; only the first time takes long."""
+    told = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        if time.monotonic() - told > 10:
+            told = time.monotonic()
+            print(f"looked into {done:,} of {total:,} files", file=sys.stderr)
+
+    return tell
 
 
 def save(state: TrainState, folder: Path) -> None:

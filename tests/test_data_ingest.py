@@ -12,12 +12,13 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pytest
-from media_maker import cut, make_media, small_config
+from media_maker import cut, grey, make_media, small_config
 
 from orchestrator.plan.site import load_site
-from orchestrator.run.ingest import _on_site, ingest_on_ray
+from orchestrator.run.ingest import _on_site, ingest_on_ray, print_ingested
 from perceiver.data.audioset import DataSource
 from perceiver.data.check import check
+from perceiver.data.clips import Wants, read_clip
 from perceiver.data.dataset import open_data
 from perceiver.data.digest import describe
 from perceiver.data.ingest import ingest
@@ -149,6 +150,70 @@ def test_a_changed_source_does_not_change_a_complete_set(copied: DataSource, tmp
         ingest(copied, dest, Form(pixels=64))
 
 
+def other_sound(path: Path) -> None:
+    """Puts something else into a file that keeps its size."""
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+
+
+def test_a_source_whose_files_hold_something_else_is_noticed(copied: DataSource, tmp_path: Path) -> None:
+    dest, clips = str(tmp_path / "set"), Path(copied.url) / "clips"
+    ingest(copied, dest, FORM)
+    other_sound(clips / "train000003.mp4")
+    with pytest.raises(DataError, match=r"rows 1 with another content \(train000003 at 0 s\)\. A complete set never"):
+        ingest(copied, dest, FORM)
+    other_sound(clips / "train000003.mp4")
+    assert ingest(copied, dest, FORM).compared == "contents"
+
+
+def test_an_interrupted_ingest_keeps_no_shard_of_another_content(copied: DataSource, tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        ingest(copied, str(tmp_path / "set"), FORM, run=stopping_after(2))
+    other_sound(Path(copied.url) / "clips" / "train000003.mp4")
+    result = ingest(copied, str(tmp_path / "set"), FORM)
+    assert (result.written, result.kept) == (2, 1)
+
+
+def test_a_copy_from_before_contents_were_kept_says_what_was_compared(
+    copied: DataSource, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dest = tmp_path / "set"
+    ingest(copied, str(dest), FORM)
+    for path in dest.glob("*-*.json"):
+        about = json.loads(path.read_text())
+        del about["content"]
+        path.write_text(json.dumps(about | {"files": [file[:4] for file in about["files"]]}))
+    about = json.loads((dest / "shards.json").read_text())
+    del about["content"]
+    (dest / "shards.json").write_text(json.dumps(about))
+    result = ingest(copied, str(dest), FORM)
+    assert (result.written, result.compared) == (0, "names and sizes")
+    print_ingested(result)
+    assert "whether the files hold the same is not known" in capsys.readouterr().out
+    shutil.copy(Path(copied.url) / "clips" / "train000002.mp4", Path(copied.url) / "clips" / "train000005.mp4")
+    with pytest.raises(DataError, match=r"rows 1 with another file \(train000005 at 0 s\)\. A complete"):
+        ingest(copied, str(dest), FORM)
+
+
+def test_shards_hold_the_part_that_the_habit_of_the_source_says(tmp_path: Path) -> None:
+    folder = tmp_path / "source"
+    (folder / "clips").mkdir(parents=True)
+    (folder / "class_labels_indices.csv").write_text("index,mid,display_name\n0,/m/0,A\n")
+    lasting = {f"c{n}": (2.0, 30 + n) for n in range(3)} | {"run_out": (3.8, 1.5)}  # cut, one with 1.8 s to spare
+    for split, part in (("train", [*lasting][:3]), ("eval", [*lasting][3:])):
+        rows = "".join(f'{name}, {lasting[name][1]}, {lasting[name][1] + 2}, "/m/0"\n' for name in part)
+        (folder / f"{split}_segments.csv").write_text(rows)
+    for name, (seconds, _) in lasting.items():
+        pictures = [(n / 5, grey(int(16 + 40 * n / 5), 32, 32)) for n in range(round(seconds * 5))]
+        make_media(folder / "clips" / f"{name}.mp4", pictures)
+    source, dest = DataSource(str(folder)), DataSource(str(tmp_path / "set"))
+    ingest(source, dest.url, FORM)
+    config = small_config(model__classes=1, model__inputs__audio=None)
+    (clip,) = open_data(dest, config, "eval").clips
+    video = read_clip(clip, Wants.evaluation(config), 0.0).video
+    assert video is not None and video[0].mean() < 26, "it begins where the file does"
+
+
 def test_places_that_cannot_be_used_are_refused(
     synthetic_source: DataSource, ingested: DataSource, tmp_path: Path
 ) -> None:
@@ -234,7 +299,9 @@ def test_a_clip_that_kills_its_reader_is_left_out(synthetic_source: DataSource, 
     with pytest.raises(Killed):
         ingest(synthetic_source, str(tmp_path / "set"), FORM, run=collect)
     rows = [tasks[2].rows[0], tasks[2].rows[1]._replace(labels=(9,))]
-    record = write_shard(replace(tasks[2], rows=rows, mids=[*tasks[2].mids, Killer("/m/bad")], careful=True))
+    record = write_shard(
+        replace(tasks[2], rows=rows, contents=[], mids=[*tasks[2].mids, Killer("/m/bad")], careful=True)
+    )
     assert len(record.clips) == 1 and record.left_out[0].reason == "kills its reader"
 
 

@@ -105,7 +105,23 @@ def test_a_finished_trial_is_refused_with_other_data(
     table = other / "eval_segments.csv"
     table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
     told = words(command(tmp_path, config, "--data", str(other)), monkeypatch, capsys)
-    assert "other data: eval was" in told and told.endswith("give another --output to begin anew")
+    assert (
+        "other data: " in told
+        and ', eval was "9 clips' in told
+        and told.endswith("give another --output to begin anew")
+    )
+
+
+def test_a_trial_does_not_go_on_with_other_sound_in_its_files(
+    config: RunConfig, synthetic_source: DataSource, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    folder = shutil.copytree(synthetic_source.url, tmp_path / "set")
+    monkeypatch.setattr(sys, "argv", command(tmp_path, config, "--data", str(folder)))
+    main()
+    clip = folder / "clips" / "train000003.mp4"
+    clip.write_bytes(clip.read_bytes()[:-1] + b"?")
+    told = words(command(tmp_path, config, "--data", str(folder)), monkeypatch, capsys)
+    assert "other data: train was" in told
 
 
 def test_only_the_synthetic_set_is_made_here(config: RunConfig, tmp_path: Path, monkeypatch, capsys) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.console import Telling
 from orchestrator.errors import OrchestratorError
 from orchestrator.plan.site import Site
 
@@ -34,20 +35,29 @@ class DataSeen:
         """Evaluation clips of the set; None where it can't be seen."""
         return self.descriptions[name].eval_clips if name in self.descriptions else None
 
+    def source(self, site: Site, name: str) -> dict[str, Any]:
+        """The fields of `DataSource` as workers get them: where the set lies, and what was found out about it here."""
+        seen = {"planned": self.descriptions[name].planned} if name in self.descriptions else {}
+        return site.data_source(name) | seen
+
     def told(self) -> list[str]:
         """Lines on rows that are not used, and on what a user should know of others."""
         return [f"data {name}, {line}" for name, seen in self.descriptions.items() for line in seen.told]
 
 
 def look_at(site: Site, names: Iterable[str]) -> DataSeen:
-    """Describes the data sets as they lie at the site; one that can't be seen from here is a problem, not an error."""
+    """Describes the data sets as they lie at the site; one that can't be seen from here is a problem, not an error.
+
+    The first look at a large set takes long: it says on standard error how far it is.
+    """
     from perceiver.data.audioset import DataSource
     from perceiver.data.digest import describe
 
     descriptions, problems = {}, {}
     for name in sorted(names):
         try:
-            descriptions[name] = describe(DataSource(**site.data_source(name)))
+            with Telling(f"data {name}: looked into", "files") as told:
+                descriptions[name] = describe(DataSource(**site.data_source(name)), told)
         except OrchestratorError as error:
             problems[name] = str(error)
         except Exception as error:  # another storage may raise anything; a plan goes on without

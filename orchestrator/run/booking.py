@@ -8,7 +8,6 @@ from typing import Any
 
 from orchestrator.plan.identity import mixed_identity
 from orchestrator.plan.planner import Plan, Trial
-from orchestrator.plan.site import Site
 from orchestrator.plan.spec import Score
 from orchestrator.plan.vary import Adaptive
 from orchestrator.run.worker import Order
@@ -59,13 +58,14 @@ class Booking:
         """Where the trial's files lie."""
         return TrialPaths(self.root)
 
-    def order(self, site: Site, paths: SweepPaths) -> Order:
+    def order(self, plan: Plan, paths: SweepPaths) -> Order:
         """What the trial's worker has to know."""
+        site = plan.site
         return Order(
             trial=self.trial.id,
             config=dump(self.trial.config),
             root=self.root,
-            data=site.data_source(self.trial.config.data.set),
+            data=plan.data.source(site, self.trial.config.data.set),
             stop=paths.stop,
             cpus=max(1, int(site.resources.cpus)),
             gpus=site.resources.gpus,

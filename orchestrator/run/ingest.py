@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from orchestrator.console import Column, console, print_table
+from orchestrator.console import Column, Telling, console, print_table
 from orchestrator.errors import Interrupted
 from orchestrator.plan.site import Site, absolute
 from orchestrator.run.cluster import connected
@@ -41,7 +41,10 @@ def ingest_on_ray(source: DataSource, dest: str, pixels: int, site: Site) -> Ing
 
         try:
             source, dest = replace(source, url=absolute(source.url)), absolute(dest)  # workers have other folders
-            return ingest(source, dest, Form(pixels), show, run=lambda call, tasks: _on_site(site, call, tasks))
+            with Telling("looked into", "files of the source") as looking:
+                return ingest(
+                    source, dest, Form(pixels), show, looking=looking, run=lambda *work: _on_site(site, *work)
+                )
         except KeyboardInterrupt:
             raise Interrupted(f"{done} of {total} clips are in finished shards, which are kept.") from None
 
@@ -59,6 +62,11 @@ def print_ingested(ingested: Ingested) -> None:
     if ingested.renewed:
         print(
             "It was made by an older reader. All sound of its source is mono, which this one reads alike: it is kept."
+        )
+    if ingested.compared != "contents":
+        print(
+            "  It was made by an older version, which kept no contents: its source has the same rows, file names and "
+            "sizes, and whether the files hold the same is not known. To be sure, ingest to another place."
         )
     if shards.left_out:
         rows = [(reason, f"{count:,}") for reason, count in shards.left_out.items()]

@@ -98,7 +98,7 @@ class Session:
         if self.shall_stop():
             return None
         booking, self._first = self._first or self.upcoming.next(), None
-        return booking.order(self.plan.site, self.paths) if isinstance(booking, Booking) else booking
+        return booking.order(self.plan, self.paths) if isinstance(booking, Booking) else booking
 
     def shall_stop(self) -> bool:
         """Whether somebody asked the sweep to stop, here or with `sweep stop`; asks storage once a second."""

@@ -42,7 +42,7 @@ class Order:
     root: str
     """The run's artifact root on storage."""
     data: dict[str, Any]
-    """Where the data set lies: the fields of DataSource."""
+    """Where the data set lies and what is known of it: the fields of DataSource."""
     stop: str
     """URL of a file that is there while the sweep shall stop."""
     cpus: int = 1

@@ -11,6 +11,7 @@ import numpy as np
 
 from perceiver.config import AudioInput, RunConfig, VideoInput
 from perceiver.data.dataset import Clip
+from perceiver.data.habit import part_of
 from perceiver.data.media import Media
 from perceiver.data.pictures import Fit, Pictures, read_pictures
 from perceiver.data.sounds import Sound, read_sound
@@ -19,6 +20,8 @@ from perceiver.errors import ClipError
 
 DEADLINE = 60.0
 """Seconds that reading one file may take."""
+_ROUNDED = 0.1
+"""Seconds by which a whole video may end before a segment that counts as all there: an encoder's last frame."""
 _NOTICED = 0.03
 """Seconds of sound that may be missing before a clip counts as padded: an encoder's last frame is often short."""
 
@@ -109,15 +112,24 @@ def read_clips(clip: Clip, wants: Wants, count: int) -> list[Excerpt]:
 
 
 def segment(clip: Clip, duration: float) -> tuple[float, float]:
-    """Where a clip's segment lies in its file: first second and length.
+    """Where a clip's segment lies in its file: first second and length. Nothing outside of the segment is read.
 
-    A file named by its id alone may be the trimmed segment or the whole video: it is taken for the whole video where
-    it lasts until the segment's end.
+    A file whose name does not say that it was cut may be the whole video: see `perceiver.data.habit.part_of`. A whole
+    video that ends before the segment does keeps what is there.
+
+    Raises:
+        ClipError: the row begins at or behind the file's end.
     """
     length = clip.end - clip.start
-    if not clip.trimmed and clip.start > 0 and duration >= clip.end - 0.1:
-        return clip.start, length
-    return 0.0, min(length, duration)
+    if clip.trimmed or clip.start == 0:
+        return 0.0, min(length, duration)
+    part = part_of(clip.start, clip.end, duration, clip.habit)
+    if part is None:
+        row = f"row {clip.id} at {clip.start:g} s"
+        raise ClipError("behind the end", f"{row} begins behind the end of {clip.path}, which lasts {duration:.2f} s")
+    if part == "cut":
+        return 0.0, min(length, duration)
+    return clip.start, length if duration >= clip.end - _ROUNDED else duration - clip.start
 
 
 def _opened(clip: Clip, wants: Wants) -> Media | StoredClip:

@@ -14,6 +14,8 @@ import numpy as np
 from perceiver.config import RunConfig
 from perceiver.data.audioset import ClassLabel, DataSource, Layout, Problem, Problems, Segment, Split
 from perceiver.data.draws import generator
+from perceiver.data.habit import Habit
+from perceiver.data.listing import Listing, require_planned
 from perceiver.data.shards import IndexRows, ShardedLayout, open_layout, require_current
 from perceiver.errors import DataError
 
@@ -22,7 +24,7 @@ class Clip(NamedTuple):
     """One clip of a data set: its file, where the segment lies in its source, its classes.
 
     `trimmed`: the file's own time begins with the segment. Where it is false the reader decides by the file's
-    length (see `perceiver.data.clips.segment`).
+    length and the set's habit (see `perceiver.data.clips.segment`).
     """
 
     id: str
@@ -31,12 +33,14 @@ class Clip(NamedTuple):
     end: float
     trimmed: bool
     labels: tuple[int, ...]
+    habit: Habit = ""
 
 
 class Clips(Sequence[Clip]):
     """Clips in columns, since two million of them as objects would take gigabytes on every worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, habit: Habit = "") -> None:
+        self.habit: Habit = habit
         self.ids: list[str] = []
         self.paths: Any = []
         self.starts, self.ends = array("d"), array("d")
@@ -84,7 +88,7 @@ class Clips(Sequence[Clip]):
             return [self[i] for i in range(*index.indices(len(self)))]
         index = range(len(self))[index]
         start, end, trimmed = self.starts[index], self.ends[index], bool(self.trimmed[index])
-        return Clip(self.ids[index], self.paths[index], start, end, trimmed, self.labels_of(index))
+        return Clip(self.ids[index], self.paths[index], start, end, trimmed, self.labels_of(index), self.habit)
 
 
 class DataSet:
@@ -92,18 +96,21 @@ class DataSet:
 
     def __init__(self, source: DataSource, split: Split, classes: list[ClassLabel]) -> None:
         self.source, self.split, self.classes = source, split, classes
-        self.clips, self.problems = Clips(), Problems()
+        self.clips, self.problems = Clips(source.planned.habit if source.planned else ""), Problems()
 
     def __len__(self) -> int:
         return len(self.clips)
 
     def fingerprint(self) -> str:
-        """What a trial that goes on has to find again: the clips, their order, times and labels; no file is read."""
-        clips, sha = self.clips, hashlib.sha256()
+        """What a trial that goes on has to find again: the clips, their order, times and labels, and the set's digest,
+        which covers what is in the files, where the source was opened with one.
+        """
+        clips, sha, planned = self.clips, hashlib.sha256(), self.source.planned
         sha.update("\n".join(clips.ids).encode())
         for column, kind in ((clips.starts, "f8"), (clips.ends, "f8"), (clips.labels, "i8"), (clips.label_ends, "i8")):
             sha.update(np.ascontiguousarray(column, kind))
-        return f"{len(self)} clips, digest {sha.hexdigest()[:16]}"
+        of_set = f" of set {planned.digest[:16]}" if planned else ""
+        return f"{len(self)} clips, digest {sha.hexdigest()[:16]}{of_set}"
 
     def labels(self, rows: Sequence[int] | None = None) -> np.ndarray:
         """Labels of all clips, or of those at `rows`, as float32 zeros and ones, (clips, classes)."""
@@ -126,7 +133,7 @@ def open_data(source: DataSource, config: RunConfig, split: Split) -> DataSet:
     Raises:
         DataError: the set is not there or not in AudioSet's layout, its classes are not as many as the model's, no
             row has a file, or most rows can't be used; it was ingested for smaller pictures, not to its end,
-            or by an older reader.
+            or by an older reader; it is not what `source.planned` says.
     """
     return _open(_layout(source, config), config, split)
 
@@ -144,6 +151,7 @@ def _layout(source: DataSource, config: RunConfig) -> Layout | ShardedLayout:
         )
     if isinstance(layout, ShardedLayout):
         require_current(source.url, layout.shards)
+        layout.require_planned()
         layout.require_pixels(config.model.inputs.video.size if config.model.inputs.video else 0)
     return layout
 
@@ -153,7 +161,7 @@ def _open(layout: Layout | ShardedLayout, config: RunConfig, split: Split) -> Da
     if isinstance(layout, ShardedLayout):
         data.clips = Clips.of_index(layout.rows(split))
     else:
-        _add_rows(data, layout.segments(split))
+        require_planned(layout.source, split, _add_rows(data, layout.segments(split)))
     _refuse_useless(data)
     if split == "train" and config.data.shuffle_labels:
         # Its own stream: a control with another train.seed deals the same labels, so replicates learn one task.
@@ -161,12 +169,15 @@ def _open(layout: Layout | ShardedLayout, config: RunConfig, split: Split) -> Da
     return data
 
 
-def _add_rows(data: DataSet, rows: Iterable[Segment | Problem]) -> None:
+def _add_rows(data: DataSet, rows: Iterable[Segment | Problem]) -> Listing:
+    listing = Listing()
     for row in rows:
         if isinstance(row, Problem):
             data.problems.add(row)
         else:
             data.clips.append(row)
+            listing.add(row)
+    return listing
 
 
 def _refuse_useless(data: DataSet) -> None:

@@ -139,6 +139,22 @@ def find_files(folder: str) -> list[File]:
     return sorted(files, key=lambda file: file.path)
 
 
+def look_up(url: str) -> File:
+    """A remote file as the storage tells of it alone: a listing over http has neither sizes nor stamps.
+
+    Raises:
+        FileNotFoundError: at once.
+        StorageError: storage failed on every attempt.
+    """
+
+    def ask() -> File:
+        filesystem, path = _filesystem(url)
+        about = filesystem.info(path)
+        return File(url, int(about.get("size") or 0), _stamp(about))
+
+    return with_retries(ask, url)
+
+
 def read_bytes(url: str) -> bytes:
     """The whole of a file.
 
@@ -293,7 +309,7 @@ def _find(url: str) -> Iterator[File]:
         yield File(filesystem.unstrip_protocol(name), int(info.get("size") or 0), _stamp(info), root)
 
 
-_TAGS = ("etag", "lastmodified", "last_modified", "mtime", "updated", "generation", "content_md5")
+_TAGS = ("etag", "lastmodified", "last_modified", "last-modified", "mtime", "updated", "generation", "content-md5")
 
 
 def _stamp(info: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -60,32 +60,46 @@ class Ingested:
     renewed: int = 0
     """Of those that were there: shards of an older reader that this one would write alike."""
 
+    @property
+    def compared(self) -> str:
+        """What of the source's files was compared: of older shards, which don't say what contents they were made from,
+        only names and sizes."""
+        return "contents" if self.shards.content else "names and sizes"
+
     def to_json(self) -> dict[str, Any]:
         """All of it as plain data."""
         about = asdict(self.shards)
         told = {key: about[key] for key in ("digest", "clips", "left_out", "classes", "size", "form")}
-        return {"url": self.url, "shards_written": self.written, "shards_kept": self.kept} | told
+        counts = {"shards_written": self.written, "shards_kept": self.kept, "compared": self.compared}
+        return {"url": self.url} | counts | told
 
 
 def ingest(
-    source: DataSource, dest: str, form: Form | None = None, progress: Progress | None = None, *, run: Run = map
+    source: DataSource,
+    dest: str,
+    form: Form | None = None,
+    progress: Progress | None = None,
+    *,
+    looking: Progress | None = None,
+    run: Run = map,
 ) -> Ingested:
-    """Makes `dest` a complete ingested set, or finds that it is one. `progress(done, total)` counts clips.
+    """Makes `dest` a complete ingested set, or finds that it is one.
 
-    `run` is `map` or something like it that spreads the work over machines, in any order. It may be stopped at any
-    moment: finished shards count, half-written ones don't.
+    `progress(done, total)` counts clips; before that `looking` counts the files that are looked into, since only their
+    contents tell whether what is there was made from them. `run` is `map` or something like it that spreads the work
+    over machines, in any order. It may be stopped at any moment: finished shards count, half-written ones don't.
 
     Raises:
         DataError: the source is no data set; the destination holds something else, or a set of other clips; less than
             half of the clips can be read; storage failed, and running it again makes what is missing.
     """
-    plan = ShardPlan(source, dest, form or Form())
+    plan = ShardPlan(source, dest, form or Form(), looking)
     there, listed = read_shards(dest), {file.name: file for file in find_files(dest)}
     if there is None:
         _claim(plan, listed)
     elif there.form != plan.form:
         raise DataError(f"{dest} holds a set for {there.form.pixels} pixels, not {plan.form.pixels}: choose another")
-    elif there.complete and there.source != plan.source_digest:
+    elif there.complete and (there.source != plan.source_digest or there.content not in ("", plan.content)):
         raise DataError(_changes(plan, there))
     elif there.complete and there.reader == READER and _is_whole(there, listed):
         return Ingested(dest, there, 0, len(plan.tasks))
@@ -120,13 +134,14 @@ def _read_records(urls: Iterable[str]) -> Iterator[ShardRecord | None]:
 
 
 def _finished(plan: ShardPlan, listed: dict[str, File]) -> dict[Place, ShardRecord]:
-    """Shards that can be kept: of the same rows, whole, and not those of a time when little could be read."""
+    """Shards that can be kept: of the same rows and contents, whole, and not of a time when little could be read."""
     found = {}
     tasks = [task for task in plan.tasks if task.name in listed]
     for task, record in zip(tasks, _read_records(task.record for task in tasks), strict=True):
         place = task.split, task.number
-        whole = record is not None and record.key == plan.keys[place] and record.size == listed[task.name].size
-        if record is not None and whole and 2 * len(record.left_out) <= len(task.rows):
+        if record is None or record.key != plan.keys[place] or record.content not in ("", plan.contents[place]):
+            continue
+        if record.size == listed[task.name].size and 2 * len(record.left_out) <= len(task.rows):
             found[place] = record
     return found
 
@@ -216,6 +231,7 @@ def _finish(plan: ShardPlan, records: dict[Place, ShardRecord]) -> Shards:
         complete=True,
         digest=sha.hexdigest(),
         source=plan.source_digest,
+        content=plan.content if all(record.content for record in records.values()) else "",
         clips={split: len(rows[split].ids) for split in SPLITS},
         left_out=dict(Counter(reason for _, _, reason, _ in left_out).most_common()),
         classes=len(plan.classes),
@@ -251,13 +267,20 @@ def _changes(plan: ShardPlan, there: Shards) -> str:
     groups = {
         "new": [row for row in now if row not in before],
         "gone": [row for row in before if row not in now],
-        "with another file": [row for row in now if before.get(row, now[row]) != now[row]],
+        "with another file": [row for row in now if before.get(row, now[row])[:2] != now[row][:2]],
+        "with another content": [row for row in now if _differs(before.get(row, now[row]), now[row])],
     }
     told = ", ".join(f"{len(rows)} {what} ({_named(rows)})" for what, rows in groups.items() if rows)
+    told = told or "with other labels or times, or read as other parts of their files"
     return (
-        f"{plan.source.url} is not what {plan.dest} was made from: rows {told or 'with other labels or times'}. "
+        f"{plan.source.url} is not what {plan.dest} was made from: rows {told}. "
         "A complete set never changes, since trials may be reading it: ingest to another place"
     )
+
+
+def _differs(before: Sequence[Any], now: Sequence[Any]) -> bool:
+    """Whether a file of the same name and size holds something else, as far as a record tells."""
+    return len(before) == len(now) and before[:2] == now[:2] and before[2:] != now[2:]
 
 
 def _named(rows: list[tuple[str, str, float]]) -> str:

@@ -14,10 +14,11 @@ from multiprocessing import get_context
 from typing import NamedTuple
 
 from perceiver.data.audioset import Segment, Split
-from perceiver.data.clips import DEADLINE
+from perceiver.data.clips import DEADLINE, segment
 from perceiver.data.dataset import Clip
 from perceiver.data.encode import encode
 from perceiver.data.files import join, name_of, read_bytes, write_bytes, writing
+from perceiver.data.habit import Habit
 from perceiver.data.media import Media
 from perceiver.data.shards import READER, VERSION, Form
 from perceiver.errors import ClipError, DataError, PerceiverError
@@ -36,6 +37,10 @@ class ShardTask:
     rows: Sequence[Segment]
     mids: Sequence[str]
     """Machine id of each class of the set."""
+    contents: Sequence[str] = ()
+    """Of each row's file, see `content`; none where nobody has looked."""
+    habit: Habit = ""
+    """Of the source, see `habit`."""
     careful: bool = False
     """Encode each clip in a process of its own, since one of them has killed workers."""
 
@@ -58,9 +63,16 @@ class ShardTask:
         """URL of the file that says what is in the shard."""
         return join(self.dest, f"{self.split}-{self.number:06d}.json")
 
-    def files(self) -> list[tuple[str, float, str, int]]:
-        """Id and start of each row, and its file's name and size: what tells that a source has changed."""
-        return [(row.id, row.start, name_of(row.path), row.size) for row in self.rows]
+    def files(self) -> list[tuple[str, float, str, int, str]]:
+        """Id and start of each row, and its file's name, size and content: what tells that a source has changed."""
+        rows = zip(self.rows, self.contents or [""] * len(self.rows), strict=True)
+        return [(row.id, row.start, name_of(row.path), row.size, content) for row, content in rows]
+
+    def content(self) -> str:
+        """sha256 of what the clips are made of: the files' contents, and which part of a file is the segment."""
+        if not self.contents:
+            return ""
+        return hashlib.sha256(json.dumps([self.habit, *self.contents]).encode()).hexdigest()
 
     def key(self) -> str:
         """sha256 of all that determines the shard; not of where source and destination lie."""
@@ -101,8 +113,10 @@ class ShardRecord:
     """Bytes of the tar file."""
     clips: Sequence[Packed] = ()
     left_out: Sequence[LeftOut] = ()
-    files: Sequence[tuple[str, float, str, int]] = ()
-    """Of the task's rows; see `ShardTask.files`."""
+    files: Sequence[tuple[str, float, str, int, str]] = ()
+    """Of the task's rows; see `ShardTask.files`. Those of issue 4 lack the contents."""
+    content: str = ""
+    """See `ShardTask.content`; empty in records of issue 4."""
     failure: str = ""
     reader: int = READER
     """See `Shards.reader`."""
@@ -133,15 +147,16 @@ def write_shard(task: ShardTask) -> ShardRecord:
     try:
         with writing(join(task.dest, task.name)) as path:
             with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
-                for row, segment in enumerate(task.rows):
+                for row in range(len(task.rows)):
                     try:
-                        clips.append(_pack(tar, task, row, segment))
+                        clips.append(_pack(tar, task, row))
                     except ClipError as error:
                         if error.reason == "storage":
                             raise
                         left_out.append(LeftOut(row, error.reason, str(error)))
             size = os.path.getsize(path)
-        record = ShardRecord(task.split, task.number, task.key(), size, clips, left_out, task.files())
+        told = task.files(), task.content()
+        record = ShardRecord(task.split, task.number, task.key(), size, clips, left_out, *told)
         write_bytes(task.record, record.to_text().encode())
     except DataError as error:
         return ShardRecord(task.split, task.number, task.key(), failure=str(error))
@@ -149,8 +164,8 @@ def write_shard(task: ShardTask) -> ShardRecord:
 
 
 def renew_shard(task: ShardTask) -> ShardRecord:
-    """Makes a shard of an older reader this one's, where all its sound is mono: both read that alike, but for peaks
-    beyond full scale, which the older one cut off.
+    """Makes a shard of an older reader this one's, where all its sound is mono and each row names the same part of its
+    file: both read that alike, but for peaks beyond full scale, which the older one cut off.
 
     Where a file has more channels, or can't be looked into, the shard stays as it is, and the record's `failure` says
     why. Only the files' headers are read.
@@ -159,10 +174,13 @@ def renew_shard(task: ShardTask) -> ShardRecord:
         record = ShardRecord.parse(read_bytes(task.record))
         if record is None:
             return ShardRecord(task.split, task.number, task.key(), failure=f"{task.record} can't be read")
-        for path in (task.rows[clip.row].path for clip in record.clips):
-            with Media(path, DEADLINE) as media:
+        for clip in (_clip(task, task.rows[each.row]) for each in record.clips):
+            with Media(clip.path, DEADLINE) as media:
                 if media.audio is not None and (channels := media.audio.codec_context.channels) > 1:
-                    return replace(record, failure=f"{path} has {channels} channels")
+                    return replace(record, failure=f"{clip.path} has {channels} channels")
+                if segment(clip, media.duration) != _older_segment(clip, media.duration):
+                    where = f"{clip.path} lasts {media.duration:.2f} s"
+                    return replace(record, failure=f"row {clip.id} at {clip.start:g} s was read elsewhere: {where}")
         record = replace(record, reader=READER)
         write_bytes(task.record, record.to_text().encode())
     except PerceiverError as error:
@@ -170,10 +188,21 @@ def renew_shard(task: ShardTask) -> ShardRecord:
     return record
 
 
-def _pack(tar: tarfile.TarFile, task: ShardTask, row: int, segment: Segment) -> Packed:
-    clip = Clip(segment.id, segment.path, segment.start, segment.end, segment.trimmed, segment.labels)
-    members = (_encode_apart if task.careful else encode)(clip, task.split, task.form, task.labels(segment))
-    key = f"{task.first + row:08d}-{re.sub('[^A-Za-z0-9_-]', '-', segment.id)[:60]}"  # no dot: a suffix begins there
+def _clip(task: ShardTask, row: Segment) -> Clip:
+    return Clip(row.id, row.path, row.start, row.end, row.trimmed, row.labels, task.habit)
+
+
+def _older_segment(clip: Clip, duration: float) -> tuple[float, float]:
+    """Where the first reader took a clip's segment to lie in its file."""
+    length = clip.end - clip.start
+    is_whole = not clip.trimmed and clip.start > 0 and duration >= clip.end - 0.1
+    return (clip.start, length) if is_whole else (0.0, min(length, duration))
+
+
+def _pack(tar: tarfile.TarFile, task: ShardTask, row: int) -> Packed:
+    clip = _clip(task, task.rows[row])
+    members = (_encode_apart if task.careful else encode)(clip, task.split, task.form, task.labels(task.rows[row]))
+    key = f"{task.first + row:08d}-{re.sub('[^A-Za-z0-9_-]', '-', clip.id)[:60]}"  # no dot: a suffix begins there
     first, sha = tar.offset, hashlib.sha256()
     for suffix, data in members.items():
         about = tarfile.TarInfo(f"{key}.{suffix}")

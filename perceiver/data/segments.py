@@ -1,9 +1,11 @@
 """What a data set is made of, as plain values: where it lies, its classes, its rows, and what is wrong with them."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from perceiver.data.habit import Habit
 from perceiver.data.recipe import Recipe
 
 Split = Literal["train", "eval"]
@@ -32,19 +34,34 @@ enough."""
 
 
 @dataclass(frozen=True)
+class Planned:
+    """What was found out about a set where a sweep was planned, so that its workers need not look into every file."""
+
+    digest: str
+    habit: Habit = ""
+    """Whether files are whole videos or cut segments, where their names don't say it; see `habit`."""
+    listing: Mapping[str, str] = field(default_factory=dict)
+    """Split -> its rows, and their files' names and sizes, as `Listing` has them; empty for a set that says itself
+    what it is."""
+
+
+@dataclass(frozen=True)
 class DataSource:
     """Where a data set lies: a folder or fsspec URL, and its label list where that lies apart.
 
-    With a recipe the folder is a synthetic set, made on first use.
+    With a recipe the folder is a synthetic set, made on first use. `planned` is what its plan has found out about it.
     """
 
     url: str
     labels: str | None = None
     recipe: Recipe | None = None
+    planned: Planned | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.recipe, dict):  # a source travels to workers as plain data
             object.__setattr__(self, "recipe", Recipe(**self.recipe))
+        if isinstance(self.planned, dict):
+            object.__setattr__(self, "planned", Planned(**self.planned))
 
 
 class ClassLabel(NamedTuple):

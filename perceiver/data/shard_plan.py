@@ -4,8 +4,12 @@ import hashlib
 import json
 import os
 from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
-from perceiver.data.audioset import DataSource, Layout, Segment
+from perceiver.data.audioset import DataSource, Layout, Segment, Split
+from perceiver.data.content import Progress, with_contents
+from perceiver.data.digest import habits_of
 from perceiver.data.files import is_local, local_path
 from perceiver.data.packing import ShardTask
 from perceiver.data.shards import SPLITS, Form, read_shards
@@ -23,11 +27,14 @@ Place = tuple[str, int]
 class ShardPlan:
     """Which rows make which shard.
 
+    `progress` counts the files whose content is looked into.
+
     Raises:
         DataError: the source is not in AudioSet's layout, or a split has no row with a file.
+        StorageError: the source can't be read now.
     """
 
-    def __init__(self, source: DataSource, dest: str, form: Form) -> None:
+    def __init__(self, source: DataSource, dest: str, form: Form, progress: Progress | None = None) -> None:
         _refuse_places(source.url, dest)
         if source.recipe is not None:
             ensure_synthetic(source.url, source.recipe)
@@ -37,26 +44,41 @@ class ShardPlan:
         self.tasks: list[ShardTask] = []
         self.problems: list[tuple[str, str, str, str]] = []
         """Rows that can't be used, as lines of left_out.csv."""
+        rows = {split: list(self._rows(layout, split)) for split in SPLITS}
+        every = [(split, row) for split in SPLITS for row in rows[split]]
+        contents = {row.path: content for _, row, content in with_contents(every, layout.files, progress)}
+        self.habit = habits_of(layout, (row for _, row in every)).habit
         for split in SPLITS:
-            rows = []
-            for row in layout.segments(split):
-                if isinstance(row, Segment):
-                    rows.append(row)
-                elif not row.used:
-                    self.problems.append((split, row.where, row.reason, row.message))
-            if not rows:
-                counts = Counter(reason for of, _, reason, _ in self.problems if of == split)
-                raise DataError(f"{source.url} has no usable row in its {split} split: {dict(counts)}")
-            size = min(max(-(-len(rows) // _FEWEST), _SMALLEST), _LARGEST)
-            for number, first in enumerate(range(0, len(rows), size)):
-                task = ShardTask(dest, split, number, first, form, rows[first : first + size], self.mids)
-                self.tasks.append(task)
+            size = min(max(-(-len(rows[split]) // _FEWEST), _SMALLEST), _LARGEST)
+            for number, first in enumerate(range(0, len(rows[split]), size)):
+                some = rows[split][first : first + size]
+                found = [contents[row.path] for row in some]
+                self.tasks.append(ShardTask(dest, split, number, first, form, some, self.mids, found, self.habit))
         self.keys: dict[Place, str] = {(task.split, task.number): task.key() for task in self.tasks}
-        self.source_digest = hashlib.sha256(json.dumps([self.mids, *self.keys.values()]).encode()).hexdigest()
+        self.contents: dict[Place, str] = {(task.split, task.number): task.content() for task in self.tasks}
+        self.source_digest = _digest([self.mids, *self.keys.values()])
+        self.content = _digest([*self.contents.values()])
+
+    def _rows(self, layout: Layout, split: Split) -> Iterator[Segment]:
+        """A split's rows that can be used; the others become problems."""
+        usable = False
+        for row in layout.segments(split):
+            if isinstance(row, Segment):
+                usable = True
+                yield row
+            elif not row.used:
+                self.problems.append((split, row.where, row.reason, row.message))
+        if not usable:
+            counts = Counter(reason for of, _, reason, _ in self.problems if of == split)
+            raise DataError(f"{self.source.url} has no usable row in its {split} split: {dict(counts)}")
 
     @property
     def clips(self) -> int:
         return sum(len(task.rows) for task in self.tasks)
+
+
+def _digest(parts: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _refuse_places(source: str, dest: str) -> None:

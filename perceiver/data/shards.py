@@ -31,7 +31,10 @@ VERSION = 1
 """Raise when the same clip is stored differently."""
 READER = 2
 """Raise when the same file is read differently, and add to `_WRONG`. A set that names none is of reader 1."""
-_WRONG = {1: "stereo sound in it is 3 dB loud and clipped, surround sound worse"}
+_WRONG = {
+    1: "stereo sound in it is 3 dB loud and clipped, surround sound worse, and a row that ends behind its "
+    "video is another part of it"
+}
 SPLITS: tuple[Split, ...] = ("train", "eval")
 
 
@@ -59,6 +62,8 @@ class Shards:
     """sha256 of the label list, and of each clip's row and bytes."""
     source: str = ""
     """sha256 of the rows, file names and sizes that it was made from."""
+    content: str = ""
+    """sha256 of the contents of these files; empty in sets of issue 4, which did not keep it."""
     clips: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Reason -> rows, the commonest first."""
@@ -142,6 +147,15 @@ class ShardedLayout:
         require_complete(source.url, shards)
         self.source, self.shards = source, shards
         self.classes: list[ClassLabel] = read_classes(DataSource(source.url, join(source.url, LABELS_FILE)))
+
+    def require_planned(self) -> None:
+        """Raises DataError where another set lies here than the one that was planned with."""
+        planned = self.source.planned
+        if planned is not None and planned.digest != self.shards.digest:
+            raise DataError(
+                f"{self.source.url} is not the data set that was planned with: its digest was {planned.digest[:8]}, "
+                f"and is {self.shards.digest[:8]} here. Plan again"
+            )
 
     def require_pixels(self, size: int) -> None:
         """Raises DataError where a model wants larger pictures than the set holds."""
