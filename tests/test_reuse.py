@@ -12,7 +12,8 @@ from orchestrator.plan.planner import plan_sweep
 from orchestrator.plan.site import Site
 from orchestrator.track import ledger
 from orchestrator.track.ledger import NoReuse
-from orchestrator.track.names import Tag
+from orchestrator.track.names import SUPERSEDED, Tag
+from orchestrator.track.reader import read_runs
 from perceiver.environment import environment
 
 VARY = {"by": "grid", "factors": {"train.lr": [0.005, 0.004]}}
@@ -84,3 +85,12 @@ def test_the_environments_of_an_attempt_and_of_what_it_goes_on_from_are_on_the_r
     found = {run.tags[Tag.TRIAL]: run.environments for run in player.runs("mine") if run.role != "sweep"}
     assert sorted(found.values(), key=len) == [[{"torch": "2.12"}], [{"torch": "2.11"}, {"torch": "2.12"}]]
     assert {run.tags[Tag.TRIAL]: run.environments for run in player.runs("other") if run.role != "sweep"} == found
+
+
+def test_a_run_that_died_and_has_left_the_file_is_recorded_as_interrupted(player: Player) -> None:
+    player.run(make_sweep("mine", vary=VARY), kill_after=8)  # in the middle of the second trial
+    player.run(make_sweep("mine", vary={"by": "grid", "factors": {"train.lr": [0.005, 0.003]}}))
+    runs = {run.tags[Tag.CONFIGURATION]: run for run in read_runs(player.site.tracking, "mine").children}
+    gone = next(run for run in runs.values() if run.role == SUPERSEDED)
+    assert (gone.status, gone.tags[Tag.STOPPED], gone.tags[Tag.ERROR]) == ("KILLED", "interrupted", "its driver died")
+    assert {run.status for run in runs.values() if run is not gone} == {"FINISHED"}

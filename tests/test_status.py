@@ -63,14 +63,15 @@ def test_a_run_that_repeats_another_sweep_s_result_has_its_log(site: Site) -> No
     assert f"log of {first}" in read_logs(site, "shapes:abc")
 
 
-def test_runs_of_a_driver_that_died_are_set_to_their_true_state(site: Site) -> None:
+def test_runs_of_a_driver_that_died_are_shown_as_they_are_and_nothing_is_written(site: Site) -> None:
     (run_id,) = record(site, "colours", "abc", status="RUNNING")
     with Lease(SweepPaths(site.storage, "colours")):
         assert [trial.state for trial in read_status(site, "colours").trials] == ["running"]
     (trial,) = read_status(site, "colours").trials
     assert (trial.state, trial.error) == ("interrupted", "its driver died")
     run = MlflowClient(site.tracking).get_run(run_id)
-    assert (run.info.status, run.data.tags[Tag.STOPPED]) == ("KILLED", "interrupted")
+    assert run.info.status == "RUNNING", "on another machine the driver may live, and only be slow to renew its lease"
+    assert Tag.STOPPED not in run.data.tags
 
 
 def test_the_commands_that_a_status_proposes_go_to_the_same_site(

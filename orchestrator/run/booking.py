@@ -92,7 +92,7 @@ class Desk:
     def __init__(self, stock: Stock, recorder: Recorder, paths: SweepPaths, lineage: Mapping[str, str] | None) -> None:
         self.stock, self.recorder, self.paths, self.lineage = stock, recorder, paths, lineage
         self._plan = stock.plan
-        self._parent = recorder.open_parent({} if lineage else _parent_tags(self._plan))
+        self._parent = recorder.open_parent({} if lineage else _parent_tags(self._plan), runs=lineage is None)
         self._histories: dict[str, list[dict[str, Any]]] = {}
 
     def book_all(self) -> dict[str, Booking]:
@@ -108,6 +108,8 @@ class Desk:
         for run in self.stock.runs if self.lineage is None else ():
             if run.run_id not in booked and run.role != SUPERSEDED:
                 self.supersede(run.run_id)
+                if run.status == "RUNNING":
+                    self.recorder.end(run.run_id, "KILLED", stopped="interrupted", error="its driver died")
         self.recorder.flush()
         self.freeze(plan, bookings)
         return bookings

@@ -62,7 +62,8 @@ class SweepStatus:
 
 
 def read_status(site: Site, sweep: str | None) -> SweepStatus:
-    """What MLflow and the driver's lease say; runs whose driver died are set to their true state.
+    """What MLflow and the driver's lease say. Writes nothing: runs whose driver died are shown as they truly are, and
+    the next `sweep run` records it.
 
     Raises:
         UsageError: there is no such sweep.
@@ -74,11 +75,7 @@ def read_status(site: Site, sweep: str | None) -> SweepStatus:
     driver = holder(SweepPaths(site.storage, sweep))
     score = json.loads(runs.parent.tags.get(Tag.SCORE, "{}")) if runs.parent else {}
     metric = score.get("metric", "eval/mAP")
-    family = [*runs.children, *([runs.parent] if runs.parent else [])]
-    dead = [run for run in family if run.status == "RUNNING"] if driver is None else []
-    if dead:
-        _bury(site, sweep, dead)
-    gone = {run.run_id for run in dead}
+    gone = {run.run_id for run in runs.children if run.status == "RUNNING"} if driver is None else set()
     shown = [run for run in runs.children if run.role != SUPERSEDED]
     return SweepStatus(sweep, metric, driver, [_trial(run, metric, run.run_id in gone) for run in shown], [])
 
@@ -176,16 +173,6 @@ def _trial(run: RunRecord, metric: str, died: bool) -> TrialStatus:
         error="its driver died" if died else run.tags.get(Tag.ERROR, ""),
         run_id=run.run_id,
     )
-
-
-def _bury(site: Site, sweep: str, dead: list[RunRecord]) -> None:
-    """A driver that was killed could not say so: its runs would look alive for ever."""
-    from orchestrator.track.recorder import Recorder
-
-    recorder = Recorder(site.tracking, sweep, SweepPaths(site.storage, sweep).root)
-    for run in dead:
-        recorder.end(run.run_id, "KILLED", stopped="interrupted", error="its driver died")
-    recorder.close()
 
 
 def _print_sweeps(sweeps: list[SweepSummary]) -> None:

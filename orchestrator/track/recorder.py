@@ -68,13 +68,13 @@ class Recorder:
             self._client = make_client(tracking)
             self.experiment = self._open_experiment(sweep, artifact_location)
 
-    def open_parent(self, tags: Mapping[str, str]) -> str:
-        """The sweep's parent run, made if need be."""
+    def open_parent(self, tags: Mapping[str, str], runs: bool = True) -> str:
+        """The sweep's parent run, made if need be. `runs`: the sweep itself runs now; final runs leave it as it is."""
         with explained(self.tracking):
             parent = self._find(f"tags.`{Tag.ROLE}` = 'sweep'")
             if parent is None:
                 parent = self._client.create_run(self.experiment.experiment_id, run_name=self.experiment.name)
-        self._note(parent.info.run_id, tags, "RUNNING")
+        self._note(parent.info.run_id, tags, "RUNNING" if runs else None)
         self.flush()
         return str(parent.info.run_id)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from workplace import Workplace
 
 from orchestrator.track.names import Tag
@@ -19,6 +20,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 def client_of(workplace: Workplace) -> MlflowClient:
     return MlflowClient(f"sqlite:///{workplace.folder}/runs/mlflow.db")
+
+
+def parent_of(client: MlflowClient, sweep: str) -> Run:
+    experiment = client.get_experiment_by_name(sweep)
+    assert experiment is not None
+    (parent,) = client.search_runs([experiment.experiment_id], f"tags.`{Tag.ROLE}` = 'sweep'")
+    return parent
 
 
 def test_a_sweep_is_planned_run_ranked_and_promoted(workplace: Workplace) -> None:
@@ -46,6 +54,7 @@ def test_a_sweep_is_planned_run_ranked_and_promoted(workplace: Workplace) -> Non
     assert final.data.params["train.epochs"] == "5.0"
     assert (Path(champion.source.removeprefix("file://")) / "MANIFEST.json").exists()
 
+    assert parent_of(client, "colours").info.status == "FINISHED", "a promotion leaves the sweep as it was"
     again = workplace.json("promote", "colours", "--yes", "--set", "train.epochs=5")
     assert again["version"] == "1", "promoting again registers nothing new"
 
