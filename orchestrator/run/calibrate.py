@@ -53,7 +53,7 @@ def calibrate(sweep: Sweep, site: Site, minutes: float, watch: Watch = lambda ma
         gpus=site.resources.gpus,
         data_workers=site.data_workers,
     )
-    with Interrupt(lambda: None) as interrupt, connected(site):
+    with Interrupt() as interrupt, connected(site):
         require_room(site)
         marks = list(_marks(order, site, 60 * minutes, watch, interrupt))
     return _calibration(marks, config, site)

@@ -1,18 +1,19 @@
-"""Ctrl-C and SIGTERM: the first lets running trials save, the second stops at once. Runs on: the driver."""
+"""Ctrl-C and SIGTERM: the first lets running trials save, the second stops at once. Runs on: the driver.
+
+A handler may run between any two lines, so the first signal only sets a flag; the driver's loop looks at it.
+"""
 
 import signal
 import threading
-from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
 
 class Interrupt:
-    """While entered, the first signal calls `on_first`, the second raises KeyboardInterrupt in the main thread."""
+    """While entered, the first signal sets `requested`, the second raises KeyboardInterrupt in the main thread."""
 
-    def __init__(self, on_first: Callable[[], None]) -> None:
+    def __init__(self) -> None:
         self.requested = False
-        self._on_first = on_first
         self._former: dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupt":
@@ -31,4 +32,3 @@ class Interrupt:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        self._on_first()

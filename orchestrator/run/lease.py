@@ -23,10 +23,20 @@ _held_here: set[str] = set()
 
 def holder(paths: SweepPaths) -> dict[str, Any] | None:
     """Who is running the sweep now: `host`, `pid`, `time` and `token`; None if nobody is."""
-    lease: dict[str, Any] | None = storage.read_json(paths.driver)
+    lease = _read(paths)
     if lease is None or time.time() - lease["time"] > _EXPIRES_SECONDS:
         return None
     return lease if lease["host"] != socket.gethostname() or _lives(lease) else None
+
+
+def _read(paths: SweepPaths) -> dict[str, Any] | None:
+    """The lease on storage; None where there is none, or something else."""
+    try:
+        lease = storage.read_json(paths.driver)
+    except ValueError:
+        return None
+    known = isinstance(lease, dict) and isinstance(lease.get("time"), float | int)
+    return lease if known and {"host", "pid"} <= lease.keys() else None
 
 
 class Lease:
@@ -82,8 +92,8 @@ class Lease:
                     self._write()
 
     def _is_ours(self) -> bool:
-        """Whether no other driver has written its lease; a file that somebody removed is nobody's, so still ours."""
-        lease = storage.read_json(self._paths.driver)
+        """Whether no other driver has written its lease; one that is gone or damaged is nobody's, so still ours."""
+        lease = _read(self._paths)
         self._lost = self._lost or (lease is not None and lease.get("token") != self._token)
         return not self._lost
 

@@ -39,6 +39,7 @@ class Session:
         self._first: Booking | NotNow | None = None
         self._verdicts: dict[str, EarlyStop | None] = {}
         self._looked, self._stop_seen = 0.0, False
+        self._interrupt, self._interrupt_shown, self._stop_told = Interrupt(), False, False
 
     @property
     def open(self) -> list[str]:
@@ -50,7 +51,7 @@ class Session:
         """Drives Tune until every trial has ended or the sweep was stopped."""
         self._first = self.upcoming.next()
         if self._first is not None:
-            with Interrupt(self._on_interrupt), connected(self.plan.site), self.display.showing(self.upcoming):
+            with self._interrupt, connected(self.plan.site), self.display.showing(self.upcoming):
                 require_room(self.plan.site)
                 self._tune()
         self.conclude()
@@ -102,18 +103,28 @@ class Session:
 
     def shall_stop(self) -> bool:
         """Whether somebody asked the sweep to stop, here or with `sweep stop`; asks storage once a second."""
+        self._stop_seen = self._stop_seen or self._interrupt.requested or self._lease.lost
         if not self._stop_seen and time.monotonic() - self._looked > 1:
-            self._stop_seen = self._lease.lost or storage.is_asked(self.paths.stop)
+            self._stop_seen = storage.is_asked(self.paths.stop)
             self._looked = time.monotonic()
         return self._stop_seen
 
-    def _on_interrupt(self) -> None:
-        self._stop_seen = True
-        self.display.saving(sum(booking.running for booking in self.upcoming.bookings.values()))
-        storage.write_text(self.paths.stop, json.dumps({"by": "interrupt", "time": time.time()}))
+    def _pass_on_interrupt(self) -> None:
+        """Asks the running trials to save, by a file that they look for; tried until storage takes it."""
+        if not self._interrupt_shown:
+            self.display.saving(sum(booking.running for booking in self.upcoming.bookings.values()))
+        self._interrupt_shown = True
+        with suppress(Unreachable):
+            storage.write_text(self.paths.stop, json.dumps({"by": "interrupt", "time": time.time()}))
+            self._stop_told = True
 
     def on_report(self, report: dict[str, Any]) -> None:
-        """A worker's report: recorded, shown, judged if it is an evaluation, and counted if it is a trial's last."""
+        """A worker's report: recorded, shown, judged if it is an evaluation, and counted if it is a trial's last.
+
+        A driver that has lost its lease hears nothing more: the trial is another's.
+        """
+        if self._lease.lost:
+            return
         booking = self.upcoming.bookings[report["trial"]]
         state = report["state"]
         if state == "started":
@@ -146,7 +157,18 @@ class Session:
             self.display.report(booking, {"state": "failed", "error": error})
 
     def tick(self) -> None:
-        """Called between events: writes what waits."""
+        """Called between events: passes Ctrl-C on, writes what waits.
+
+        Raises:
+            Unreachable: another driver has taken the sweep over; what runs here ends without a trace.
+        """
+        if self._lease.lost:
+            raise Unreachable(
+                f"another driver has taken {self.plan.sweep.name} over, since this one could not renew its lease; its "
+                f"trials here were ended. Watch the other with: sweep status {self.plan.sweep.name}"
+            )
+        if self._interrupt.requested and not self._stop_told:
+            self._pass_on_interrupt()
         self.recorder.flush_if_due()
         self.display.trouble(self.recorder.trouble)
 
