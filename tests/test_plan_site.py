@@ -4,10 +4,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.plan.calibration import Calibration, save_calibration
 from orchestrator.plan.site import Site, Synthetic, load_site
+from orchestrator.track.sqlite import for_mlflow, sqlite_file
 from perceiver.data.recipe import Recipe
 
 
@@ -31,6 +33,33 @@ def test_the_default_site_keeps_everything_below_the_current_folder(here: Path) 
     assert site.storage == str(here / "runs/storage")
     assert site.tracking == f"sqlite:///{here}/runs/mlflow.db"
     assert site.data["synthetic"].url == str(here / "runs/data/synthetic")
+
+
+@pytest.mark.parametrize(
+    "name", ["C#sharp", "run#3 50%41 é", "what?", "my%20runs", "50%", "a b", "日本", "it's [1] & $"]
+)
+def test_mlflow_finds_the_database_where_we_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)
+    tracking = load_site(None).tracking
+    database = tmp_path / name / "runs" / "mlflow.db"
+    assert sqlite_file(tracking) == database
+    assert make_url(tracking).database == str(database)
+    assert Path(make_url(for_mlflow(tracking)).database or "").absolute() == database
+
+
+def test_a_databases_uri_is_read_as_sqlalchemy_reads_it(here: Path) -> None:
+    for uri in (
+        "sqlite:///a%20b.db",
+        "sqlite:////x/a#b.db?timeout=3",
+        "sqlite+pysqlite:///a.db",
+        "sqlite:////50%/x.db",
+    ):
+        (here / "mine.yaml").write_text(f"tracking: {uri!r}\n")
+        tracking = load_site("mine.yaml").tracking
+        for each in (uri, tracking, for_mlflow(tracking)):
+            assert str(sqlite_file(each)) == make_url(each).database
+    assert sqlite_file("postgresql://host/x") is None and sqlite_file("http://host:5000") is None
 
 
 def test_urls_and_absolute_paths_stay_as_they_are(here: Path) -> None:

@@ -12,7 +12,9 @@ from mlflow.store.tracking.dbmodels.models import SqlRun
 
 from orchestrator.errors import Unreachable, UsageError
 from orchestrator.plan.changes import label
+from orchestrator.plan.site import load_site
 from orchestrator.track.names import Tag
+from orchestrator.track.reader import list_sweeps, read_runs
 from orchestrator.track.recorder import Recorder
 
 HISTORY = [
@@ -35,6 +37,22 @@ def change(tmp_path: Path, statement: str) -> None:
     """Does something to the database behind the recorder's back."""
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
         database.execute(statement)
+
+
+def test_whatever_a_folder_is_called_the_results_lie_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "above" / "run#3 50%41 é, what? it's [日本] & $HOME"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    site = load_site(None)
+    recorder = Recorder(site.tracking, "colours", f"{site.storage}/colours")
+    parent = recorder.open_parent({Tag.NAME: "colours", Tag.ROLE: "sweep"})
+    place = recorder.schedule(parent, "red", {Tag.TRIAL: "abc"}, {})
+    recorder.close()
+    assert place.root == f"{folder}/runs/storage/colours/{place.run_id}/artifacts"
+    assert len(list_sweeps(site.tracking)) == 1
+    assert [run.run_id for run in read_runs(site.tracking, "colours").children] == [place.run_id]
+    assert (folder / "runs" / "mlflow.db").exists()
+    assert list(folder.parent.iterdir()) == [folder] and list(folder.iterdir()) == [folder / "runs"]
 
 
 def test_a_scheduled_run_is_nested_and_shows_before_it_starts(tracking: str, tmp_path: Path) -> None:

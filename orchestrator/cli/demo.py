@@ -1,5 +1,6 @@
 """The main job on synthetic clips."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ def demo(site: str | None) -> None:
     """Run the whole job on synthetic clips: plan, run, board, promote."""
     from orchestrator.plan.bases import SHIPPED
     from orchestrator.plan.site import load_site
+    from orchestrator.track.sqlite import for_mlflow
 
     file = SHIPPED.parent / "smoke.yaml"
     shown = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
@@ -30,7 +32,7 @@ def demo(site: str | None) -> None:
     for command, verb, arguments in steps:
         click.secho(f"\n$ {command}", bold=True)
         context.invoke(verb, site=site, **arguments)
-    tracking = load_site(site).tracking
+    tracking = shlex.quote(for_mlflow(load_site(site).tracking))
     print_next(
         f"mlflow ui --backend-store-uri {tracking}    # the runs in a browser",
         "sweep run sweeps/four_questions.yaml    # the project's four questions at laptop size",

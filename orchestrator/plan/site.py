@@ -241,6 +241,13 @@ def absolute(place: str) -> str:
 def _absolute_tracking(uri: str) -> str:
     """sqlite:///relative becomes sqlite:////absolute; other URIs as they are."""
     prefix = "sqlite:///"
-    if not uri.startswith(prefix) or uri.startswith(f"{prefix}/"):
+    path = uri.removeprefix(prefix)
+    if path == uri or path.startswith("/"):
         return uri
-    return prefix + absolute(uri.removeprefix(prefix))
+    folder, _, rest = path.partition("/") if path.startswith("~") else (".", "", path)
+    return f"{prefix}{in_uri(absolute(folder))}/{rest}"
+
+
+def in_uri(path: str) -> str:
+    """A path as a database's URI has it: there % begins a code, and ? a query."""
+    return path.replace("%", "%25").replace("?", "%3F")

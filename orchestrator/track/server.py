@@ -11,6 +11,7 @@ from orchestrator.track.connection import explain, require_answer
 from orchestrator.track.database import number
 from orchestrator.track.names import Tag
 from orchestrator.track.records import HistoryRow, RunRecord, SweepRuns, SweepSummary, gather, summarise
+from orchestrator.track.sqlite import for_mlflow
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -91,7 +92,7 @@ def make_client(tracking_uri: str) -> "MlflowClient":
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri)
+    return MlflowClient(for_mlflow(tracking_uri))
 
 
 @contextmanager

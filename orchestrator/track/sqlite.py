@@ -1,17 +1,36 @@
 """An sqlite file as a tracker: where it is, and what it needs so that many may use it."""
 
+import os
+import re
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from orchestrator.errors import Unreachable
+from orchestrator.plan.site import in_uri
 
 
 def sqlite_file(tracking_uri: str) -> Path | None:
-    """The database file of a `sqlite:///relative` or `sqlite:////absolute` URI, None for every other tracker."""
-    parts = urlsplit(tracking_uri)
-    return Path(unquote(parts.path[1:])) if parts.scheme.startswith("sqlite") and len(parts.path) > 1 else None
+    """The database file of a `sqlite:///relative` or `sqlite:////absolute` URI, None for every other tracker.
+
+    As SQLAlchemy, and so MLflow, reads it: % begins a code, ? a query, and # is a letter like others.
+    """
+    found = re.match(r"sqlite[+\w]*:///([^?]+)", tracking_uri)
+    return Path(unquote(found[1])) if found else None
+
+
+def for_mlflow(tracking_uri: str) -> str:
+    """The URI that MLflow is given.
+
+    MLflow makes the folder that an sqlite URI spells, codes and all, before it opens the right one. So a path with
+    codes is given from the current folder on, where it has none.
+    """
+    path, (scheme, _, place) = sqlite_file(tracking_uri), tracking_uri.partition(":///")
+    if path is None or "%" not in place:
+        return tracking_uri
+    _, mark, query = place.partition("?")
+    return f"{scheme}:///{in_uri(os.path.relpath(path))}{mark}{query}"
 
 
 def prepare_sqlite(tracking_uri: str) -> None:
