@@ -5,6 +5,7 @@ import posixpath
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import fsspec
 
@@ -20,7 +21,8 @@ def filesystem(url: str) -> tuple[Any, str]:
         Unreachable: the protocol is unknown or its package is missing.
     """
     try:
-        fs, path = fsspec.core.url_to_fs(url)
+        # fsspec does not decode the names in a file:// URL, as MLflow and everybody else does
+        fs, path = fsspec.core.url_to_fs(unquote(url) if url.startswith("file://") else url)
     except _FAILURES as error:
         raise Unreachable(f"storage {url} can't be opened: {error}") from None
     return fs, path

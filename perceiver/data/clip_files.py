@@ -135,7 +135,7 @@ def _best_kept(sounds: Sequence[File]) -> Sequence[File]:
 def _sampled(file: File) -> tuple[bytes, ...]:
     """Bytes that two files hardly share unless they are copies: of the beginning, the middle and the end."""
     places = (0, file.size // 2, max(file.size - _SAMPLE, 0))
-    return tuple(read_range(file.path, place, _SAMPLE) for place in places)
+    return tuple(read_range(file.path, place, place + _SAMPLE) for place in places)
 
 
 def _is_sound(file: File) -> bool:

@@ -6,6 +6,7 @@ Plain paths never import fsspec, so that a plan over a local folder starts at on
 import io
 import os
 import re
+import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import unquote
 
+from perceiver.data.folders import pages_below, walk
 from perceiver.errors import DataError
 
 T = TypeVar("T")
@@ -24,6 +26,9 @@ _WAITS = (0.2, 0.5, 1.0, 2.0, 4.0)
 
 _WHOLE = 32 * 2**20
 """Bytes up to which a remote file is fetched in one request; ten seconds of video are one or two million."""
+
+_CHAIN = re.compile(r"::[A-Za-z][A-Za-z0-9+.-]*://")
+"""What tells fsspec's chains (simplecache::s3://...) from a name that holds two colons."""
 
 PART = ".part"
 """Ends the name of a file that is being written; a process that was killed may leave one."""
@@ -95,9 +100,14 @@ def is_local(url: str) -> bool:
     return "://" not in url or url.startswith("file://")
 
 
+def is_web(url: str) -> bool:
+    """Whether this is an http or https URL: there names are quoted, and folders are pages of links."""
+    return url.startswith(("http://", "https://"))
+
+
 def local_path(url: str) -> str:
-    """The plain path of a local URL."""
-    return url.removeprefix("file://")
+    """The plain path of a local URL, where names are quoted as on the web."""
+    return unquote(url.removeprefix("file://").removeprefix("localhost")) if url.startswith("file://") else url
 
 
 def name_of(url: str) -> str:
@@ -108,7 +118,7 @@ def name_of(url: str) -> str:
 
 
 def _unquoted(url: str, start: int) -> str:
-    return unquote(url[start:]) if url.startswith(("http://", "https://")) else url[start:]
+    return unquote(url[start:]) if is_web(url) else url[start:]
 
 
 def join(folder: str, *names: str) -> str:
@@ -135,8 +145,11 @@ def list_files(folder: str) -> list[File]:
 
 def find_files(folder: str) -> list[File]:
     """All files below a folder as `list_files` has them; none where it is not there."""
-    files = _walk(local_path(folder)) if is_local(folder) else with_retries(lambda: list(_find(folder)), folder)
-    return sorted(files, key=lambda file: file.path)
+    if not is_local(folder):
+        return sorted(with_retries(lambda: list(_find(folder)), folder), key=lambda file: file.path)
+    root = local_path(folder).rstrip("/") or "/"
+    found = walk(root)
+    return sorted((File(path, *about, len(root.rstrip("/")) + 1) for path, about in found), key=lambda file: file.path)
 
 
 def look_up(url: str) -> File:
@@ -173,7 +186,7 @@ def read_bytes(url: str) -> bytes:
     return with_retries(read, url)
 
 
-def read_range(url: str, start: int, length: int) -> bytes:
+def read_range(url: str, start: int, end: int) -> bytes:
     """Some bytes of a file, fewer where it ends before.
 
     Raises:
@@ -185,9 +198,9 @@ def read_range(url: str, start: int, length: int) -> bytes:
         if is_local(url):
             with open(local_path(url), "rb") as file:
                 file.seek(start)
-                return file.read(length)
+                return file.read(end - start)
         filesystem, path = _filesystem(url)
-        return bytes(filesystem.cat_file(path, start=start, end=start + length))
+        return bytes(filesystem.cat_file(path, start=start, end=end))
 
     return with_retries(read, url)
 
@@ -204,12 +217,12 @@ def writing(url: str) -> Iterator[str]:
     try:
         if folder:
             os.makedirs(folder, exist_ok=True)
-        handle, path = tempfile.mkstemp(prefix=".", suffix=PART, dir=folder)
-        os.close(handle)
+        path = os.path.join(folder or tempfile.gettempdir(), f".{secrets.token_hex(8)}{PART}")
+        # not mkstemp, which hides its files from others: a set is as open as the umask says
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o666 if target else 0o600))
         try:
             yield path
             if target:
-                os.chmod(path, 0o644)
                 os.replace(path, target)
             else:
                 with_retries(lambda: _put(path, url), url)
@@ -291,22 +304,14 @@ def with_retries(call: Callable[[], T], what: str) -> T:
     raise AssertionError("unreachable")
 
 
-def _walk(folder: str) -> Iterator[File]:
-    folder = folder.rstrip("/") or "/"
-    for root, _, names in os.walk(folder, followlinks=True):
-        for name in names:
-            path = os.path.join(root, name)
-            with suppress(FileNotFoundError):  # a dangling link has no size
-                about = os.stat(path)
-                yield File(path, about.st_size, f"{about.st_mtime_ns} {about.st_ctime_ns}", len(folder) + 1)
-
-
 def _find(url: str) -> Iterator[File]:
     filesystem, path = _filesystem(url)
     filesystem.invalidate_cache()  # another process may have written since
     root = len(filesystem.unstrip_protocol(path).rstrip("/")) + 1
-    for name, info in filesystem.find(path, detail=True).items():
-        yield File(filesystem.unstrip_protocol(name), int(info.get("size") or 0), _stamp(info), root)
+    found = pages_below(filesystem, path) if is_web(url) else filesystem.find(path, detail=True)
+    for name, info in found.items():
+        if not name.endswith("/"):  # some clients of object storage make empty objects for folders
+            yield File(filesystem.unstrip_protocol(name), int(info.get("size") or 0), _stamp(info), root)
 
 
 _TAGS = ("etag", "lastmodified", "last_modified", "last-modified", "mtime", "updated", "generation", "content-md5")
@@ -326,6 +331,9 @@ def _filesystem(url: str) -> tuple[Any, str]:
     try:
         import fsspec
 
-        return fsspec.core.url_to_fs(url)
+        if "::" not in url or _CHAIN.search(url):
+            return fsspec.core.url_to_fs(url)
+        filesystem = fsspec.core.url_to_fs(url.partition("::")[0])[0]
+        return filesystem, filesystem._strip_protocol(url)
     except (ImportError, ValueError) as error:
         raise DataError(f"{url} can't be opened: {error}") from error

@@ -8,6 +8,7 @@ place, colours and start vary, so that it has to learn something. Frame and samp
 
 import json
 import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from av.video.reformatter import VideoReformatter
 
 from perceiver.data.audioset import LABELS_FILE, Split
 from perceiver.data.draws import generator
+from perceiver.data.files import local_path
 from perceiver.data.recipe import CLASSES, DEMO, PAIRS, SIGHTS, SOUNDS, Recipe
 from perceiver.errors import DataError
 
@@ -44,7 +46,7 @@ def ensure_synthetic(folder: str, recipe: Recipe = DEMO, progress: Progress | No
     Raises:
         DataError: the folder holds something else, or can't be written.
     """
-    target = Path(folder.removeprefix("file://"))
+    target = Path(local_path(folder))
     if _is_made(target, recipe):
         return
     if target.exists() and any(target.iterdir()) and not (target / RECIPE_FILE).exists():
@@ -52,7 +54,8 @@ def ensure_synthetic(folder: str, recipe: Recipe = DEMO, progress: Progress | No
     scratch = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        scratch = target.parent / f".{target.name}.{secrets.token_hex(8)}"
+        scratch.mkdir()
         _make(scratch, recipe, progress)
         _move(scratch, target, recipe)
     except OSError as error:
@@ -76,7 +79,6 @@ def _move(scratch: Path, target: Path, recipe: Recipe) -> None:
         target.rename(old)
         shutil.rmtree(old.parent, ignore_errors=True)
     try:
-        scratch.chmod(0o755)
         os.rename(scratch, target)
     except OSError:
         if not _is_made(target, recipe):
