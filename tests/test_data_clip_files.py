@@ -95,6 +95,9 @@ def test_an_id_may_say_its_folder(tmp_path: Path) -> None:
     table = "speech/001.wav, 0, 10, /m/a\nmusic/001.wav, 0, 10, /m/c\n"
     paths, told = found(tmp_path, table, "speech/001.wav", "music/001.wav")
     assert paths == ["speech/001.wav", "music/001.wav"] and not told
+    files = ["001.wav", "music/001.wav", "#2, 3.mp4"]
+    paths, told = found(tmp_path / "top", '001.wav, 0, 10, /m/a\n"./#2, 3.mp4", 0, 10, /m/c\n', *files)
+    assert paths == files[::2] and not told
 
 
 def make_pair(folder: Path, seconds: float = 2.0, own_sound: bool = False) -> FilePair:

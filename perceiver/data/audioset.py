@@ -105,7 +105,7 @@ class Layout:
         held_out: Mapping[str, list[tuple[float, float]]],
     ) -> Iterator[Segment | Problem]:
         """The segment of a row, at the first of the rows that it is joined from, and what is to be known of it."""
-        clip, start, end, fields = row
+        clip, start, end, fields, named = row
         more = again.get(row[:3], [])
         labels = self._labels.numbers(clip, [*fields, *more])
         for first, last in held_out.get(clip, ()):
@@ -116,7 +116,7 @@ class Layout:
             return
         if more:
             joined[row[:3]] = set(self._labels.numbers(clip, fields))
-        found = self.clips.find(clip, start, end)
+        found = self.clips.find(clip, start, end, named)
         if found.note is not None:
             reason, message = found.note
             yield Problem(where, reason, f"{where}: {message}", used=True)

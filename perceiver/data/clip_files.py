@@ -46,12 +46,14 @@ class ClipFiles:
         self._mixed = 0 < sounds < len(self._media)
         """Some files are sound and some are more, so that a row may have one of each."""
 
-    def find(self, clip: str, start: float, end: float) -> Found:
-        """The clip of a row.
+    def find(self, clip: str, start: float, end: float, named: bool = False) -> Found:
+        """The clip of a row; `named`: its list names a file.
 
         Raises:
             RowError: no file; ambiguous file.
         """
+        if named and clip in self._by_place:
+            return self._chosen(clip, start, [(clip, False)], self._by_place)
         stems, found = self._by_place if "/" in clip else self._by_stem, list[tuple[str, bool]]()
         for stem, trimmed, plain in _stems(clip, start, end):
             if stem in stems and not (plain and self._is_recording(clip, stem, stems, bool(found))):

@@ -77,6 +77,12 @@ class FilePair:
         return cls(pictures, sound) if pair else None
 
 
+def files_of(path: str) -> tuple[str, ...]:
+    """The one or two files that a clip's path names."""
+    pair = FilePair.parse(path)
+    return (pair.pictures, pair.sound) if pair else (path,)
+
+
 @dataclass(frozen=True, slots=True)
 class FileRange:
     """Consecutive bytes of a shard, written `<path>.tar#<start>+<length>`."""

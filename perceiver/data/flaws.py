@@ -44,10 +44,6 @@ _FILE_CURES = {
 """What to do about a file, by why it can't be read."""
 NORMAL = ("joined row", "pictures and sound")
 """What may be noted of a row that is read, and is nothing wrong."""
-_NOTE_CURES = {
-    "one of several files": "leave one file of that name, or rename the other",
-    "one of several lists": "see that all of them are meant: their rows count together",
-}
 
 
 def flaws_of_files(reports: Iterable[FileReport]) -> Iterator[Flaw]:
@@ -68,7 +64,7 @@ def flaws_of_rows(split: str, rows: int, problems: Problems) -> Iterator[Flaw]:
     """
     for reason, count in [*problems.counts.most_common(), *problems.notes.most_common()]:
         examples = [problem.message for problem in problems.examples(reason, _EXAMPLES)]
-        cure = CURES.get(reason) or _NOTE_CURES.get(reason, "mend the row")
+        cure = CURES.get(reason, "mend the row")
         if reason == NO_FILE and rows < _ENOUGH * (rows + count):
             yield Flaw(f"{split} keeps {rows:,} of {rows + count:,} rows", count, examples, cure)
         elif reason not in (NO_FILE, *NORMAL):

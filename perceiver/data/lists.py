@@ -43,6 +43,8 @@ class Row(NamedTuple):
     start: float
     end: float
     labels: list[str]
+    named: bool = False
+    """The list names a file, by a suffix or a folder; the id is without the suffix."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def _row(line: str, separator: str, columns: Sequence[int]) -> Row:
     fields = split_line(line, separator)
     try:
         name, start, end = (fields[column] for column in columns[:3])
-        clip, begins, ends = _clip(name), _seconds(start, separator), _seconds(end, separator)
+        (clip, named), begins, ends = _clip(name), _seconds(start, separator), _seconds(end, separator)
     except (IndexError, ValueError):
         expected = "expected YTID, start, end, labels"
         raise RowError("malformed row", f"{expected}, got {_shortened(line)}") from None
@@ -137,7 +139,7 @@ def _row(line: str, separator: str, columns: Sequence[int]) -> Row:
         raise RowError("no label", f"{clip} has no label")
     if not 0 <= begins < ends < float("inf"):
         raise RowError("bad times", f"{clip} starts at {begins:g} s and ends at {ends:g} s; expected 0 <= start < end")
-    return Row(clip, begins, ends, labels)
+    return Row(clip, begins, ends, labels, named)
 
 
 def composed(name: str) -> str:
@@ -145,14 +147,14 @@ def composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
-def _clip(name: str) -> str:
-    """An id as its file may be named: without a suffix, composed."""
-    name = name.strip()
-    if name[-5:].lower().endswith(MEDIA_SUFFIXES):
-        name = name.rpartition(".")[0]
-    if not name or "\0" in name:
+def _clip(name: str) -> tuple[str, bool]:
+    """An id, composed and without a suffix, and whether the name was a file's."""
+    plain = name.strip().removeprefix("./")
+    if plain[-5:].lower().endswith(MEDIA_SUFFIXES):
+        plain = plain.rpartition(".")[0]
+    if not plain or "\0" in plain:
         raise ValueError(name)
-    return composed(name)
+    return composed(plain), plain != name.strip() or "/" in plain
 
 
 def _seconds(field: str, separator: str) -> float:

@@ -16,17 +16,19 @@ NO_FILE = "no file"
 """The reason of rows without a file: no mirror of AudioSet has them all."""
 
 CURES = {
-    NO_FILE: "name the file <YTID>.mp4 or <YTID>_<start>.mp4, anywhere below the folder",
-    "malformed row": 'write YTID, start_seconds, end_seconds, "label,label"',
-    "bad times": "write seconds, 0 <= start < end",
-    "no label": "give the row a label, or take it out",
-    "unknown label": f"add the label to {LABELS_FILE}, or take the row out",
-    "duplicate row": "take one of the rows out",
-    "in eval too": "take the row out of the training list, or out of the evaluation's",
-    "ambiguous file": "leave one file of that name, or rename the other",
-    "list not used": "take the file out of the folder, or give the list one of AudioSet's names",
+    NO_FILE: "name each file <YTID>.mp4 or <YTID>_<start>.mp4, anywhere below the folder",
+    "malformed row": 'write it as: YTID, start_seconds, end_seconds, "mid,mid"',
+    "no label": "give the row a label, or delete it",
+    "bad times": "write seconds, with 0 <= start < end",
+    "unknown label": f"add the label to {LABELS_FILE}, or write the one that it has",
+    "duplicate row": "delete one of the rows",
+    "in eval too": "delete the row from the training list: what was learned from can't measure",
+    "ambiguous file": "leave one of the files, or give the other a name that no row has",
+    "one of several files": "delete the others, or move them out of the folder",
+    "list not used": "move it out of the folder, or give it the name of one of AudioSet's lists",
+    "one of several lists": "move out of the folder what is not meant",
 }
-"""What would be right, for each reason that a `Problem` may have."""
+"""What to do, for each reason of a `Problem` that is a flaw; the others are just to be known."""
 
 _NAMED = 1_000
 """Problems of a reason that are kept with their rows; a mirror of AudioSet lacks 300,000 files, and counting those is
