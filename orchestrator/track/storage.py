@@ -2,6 +2,7 @@
 
 import json
 import posixpath
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def write_text(url: str, text: str) -> None:
     try:
         fs.makedirs(posixpath.dirname(path), exist_ok=True)
         local = "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
-        target = f"{path}.part" if local else path
+        target = f"{path}.{secrets.token_hex(4)}.part" if local else path  # two may write it at once
         with fs.open(target, "wb") as file:
             file.write(text.encode())
         if local:
