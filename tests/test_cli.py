@@ -20,6 +20,22 @@ def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100)
 
 
+@pytest.mark.parametrize(
+    ("verb", "consents", "told"),
+    [
+        ("run", "older_code", "--confirm older_code: there is older-code, name, many. Nearest: older-code"),
+        ("run", "name,all", "--confirm all: there is older-code, name, many"),
+        ("plan", "name", "--confirm name: there is many"),
+    ],
+)
+def test_an_unknown_consent_is_told_before_anything_starts(
+    verb: str, consents: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([verb, "missing.yaml", "--confirm", consents])
+    assert ended.value.code == 2 and told in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("verb", ["plan", "board"])
 def test_quick_verbs_load_neither_torch_nor_ray_nor_mlflow(verb: str, tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()

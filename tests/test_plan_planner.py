@@ -303,7 +303,7 @@ def test_an_adaptive_sweep_plans_its_baseline_and_says_how_many_will_be_proposed
 
 def test_a_grid_of_more_than_100_000_trials_asks_first() -> None:
     vary = {"by": "grid", "factors": {f"train.{key}": list(range(1, 48)) for key in ("batch_size", "epochs", "steps")}}
-    with pytest.raises(UsageError, match=r"more than 100,000 trials.*--yes"):
+    with pytest.raises(UsageError, match=r"more than 100,000 trials.*--confirm many"):
         plan_of(vary, seeds=1000)
 
 

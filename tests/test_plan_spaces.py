@@ -149,7 +149,7 @@ LARGER = [number / 2000 for number in range(1, 401)]
     ],
 )
 def test_every_strategy_asks_before_100_000_trials(vary: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match=r"more than 100,000 trials.*--yes"):
+    with pytest.raises(UsageError, match=r"more than 100,000 trials.*--confirm many"):
         plan_of(vary)
 
 

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -10,6 +10,7 @@ import yaml
 
 from orchestrator.errors import UsageError
 from perceiver.config import YamlLoader
+from perceiver.wording import nearest
 
 Verb = Callable[..., None]
 
@@ -40,6 +41,34 @@ def no_reuse_option(command: Verb) -> Verb:
         help="Compute again what other sweeps have (all), or what other versions of torch, torchaudio or FFmpeg "
         "computed (environment).",
     )(command)
+
+
+CONSENTS = {
+    "older-code": "compute again what other code computed",
+    "name": "take the place of another sweep of this name",
+    "many": "more than 100,000 trials",
+}
+"""What a user may agree to, each by itself: what it does."""
+
+
+def confirm_option(*consents: str) -> Callable[[Verb], Verb]:
+    """--confirm with some of `CONSENTS`, a list with commas; the verb gets a set."""
+    told = "; ".join(f"{name}: {CONSENTS[name]}" for name in consents)
+    return click.option(
+        "--confirm",
+        default="",
+        metavar=",".join(consents),
+        callback=lambda context, option, text: _consents(text, consents),
+        help=f"Go on where it would refuse. {told}.",
+    )
+
+
+def _consents(text: str, known: Sequence[str]) -> frozenset[str]:
+    given = [name.strip() for name in text.split(",") if name.strip()]
+    for name in given:
+        if name not in known:
+            raise UsageError(f"--confirm {name}: there is {', '.join(known)}. Nearest: {nearest(name, known)}")
+    return frozenset(given)
 
 
 def read_changes(pairs: tuple[str, ...]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import click
 
 from orchestrator.cli.options import (
     at,
+    confirm_option,
     json_option,
     no_reuse_option,
     older_option,
@@ -27,7 +28,7 @@ from orchestrator.errors import Interrupted, OrchestratorError, TrialsFailed, Un
 @set_option
 @older_option
 @no_reuse_option
-@click.option("--yes", is_flag=True, help="Also with more than 100,000 trials.")
+@confirm_option("many")
 @json_option
 def plan(
     file: Path,
@@ -35,7 +36,7 @@ def plan(
     changes: tuple[str, ...],
     accept_older_code: bool,
     no_reuse: Any,
-    yes: bool,
+    confirm: frozenset[str],
     as_json: bool,
 ) -> None:
     """Print every trial of FILE, its cost, and what is already there. Starts nothing."""
@@ -44,7 +45,7 @@ def plan(
     from orchestrator.track.ledger import changes_since_last_run, take_stock
     from orchestrator.track.warm_start import gather_warm_start
 
-    stock = take_stock(read_plan(file, site, changes, yes), accept_older_code, no_reuse)
+    stock = take_stock(read_plan(file, site, changes, "many" in confirm), accept_older_code, no_reuse)
     planned, there = stock.plan, done(stock.entries)
     warm = gather_warm_start(planned)
     try:
@@ -70,22 +71,20 @@ def plan(
 @site_option
 @older_option
 @no_reuse_option
-@click.option(
-    "--yes",
-    is_flag=True,
-    help="Go on where it would ask: older code, another sweep's name, very many trials.",
-)
+@confirm_option("older-code", "name", "many")
 @json_option
-def run(file: Path, site: str | None, accept_older_code: bool, no_reuse: Any, yes: bool, as_json: bool) -> None:
+def run(
+    file: Path, site: str | None, accept_older_code: bool, no_reuse: Any, confirm: frozenset[str], as_json: bool
+) -> None:
     """Run what is missing of FILE. Safe to run again, also after a crash or Ctrl-C."""
     from orchestrator.run.driver import OlderCode, run_plan
 
-    planned = read_plan(file, site, yes=yes)
+    planned = read_plan(file, site, many="many" in confirm)
     for line in planned.data.told():
         note(line)
-    older_code: OlderCode = "keep" if accept_older_code else "compute" if yes else "ask"
+    older_code: OlderCode = "keep" if accept_older_code else "compute" if "older-code" in confirm else "ask"
     display = make_display(planned, as_json)
-    outcome = run_plan(planned, display, older_code=older_code, no_reuse=no_reuse, replace=yes)
+    outcome = run_plan(planned, display, older_code=older_code, no_reuse=no_reuse, replace="name" in confirm)
     if as_json:
         print_json(vars(outcome) | {"complete": outcome.complete})
     _conclude(outcome, planned.sweep.name, site, quiet=as_json)
@@ -136,12 +135,12 @@ def schema() -> None:
     print_json(sweep_schema())
 
 
-def read_plan(file: Path, site: str | None, changes: tuple[str, ...] = (), yes: bool = False) -> Any:
+def read_plan(file: Path, site: str | None, changes: tuple[str, ...] = (), many: bool = False) -> Any:
     from orchestrator.plan.planner import plan_sweep
     from orchestrator.plan.site import load_site
 
     where = load_site(site)
-    return plan_sweep(read_sweep(file, where, read_changes(changes)), where, allow_many=yes)
+    return plan_sweep(read_sweep(file, where, read_changes(changes)), where, allow_many=many)
 
 
 def read_sweep(file: Path, site: Any, changes: dict[str, Any]) -> Any:

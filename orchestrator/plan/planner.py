@@ -193,7 +193,7 @@ def _refuse_many(sweep: Sweep) -> None:
                 break
         many = len(seen) > most
     if many:
-        raise UsageError(f"{sweep.source} asks for more than {MANY_TRIALS:,} trials. If you mean it, add --yes")
+        raise UsageError(f"{sweep.source} asks for more than {MANY_TRIALS:,} trials. If so meant, add --confirm many")
 
 
 class _Draws:

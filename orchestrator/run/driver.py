@@ -81,7 +81,7 @@ def run_plan(
         if lineage is None and stock.is_another_sweep and not replace:
             raise UsageError(
                 f"a sweep {plan.sweep.name} is on record, and none of its trials is in {plan.sweep.source}. "
-                "Give this one another name, or take its place with --yes (its results are kept, off the board)"
+                "Give this one another name, or take its place: --confirm name (its results are kept, off the board)"
             )
         plan.require_feasible(done(stock.entries))
         desk = Desk(stock, recorder, paths, lineage)
@@ -121,5 +121,5 @@ def _refuse_older_code(stock: ledger.Stock) -> None:
     if older := stock.by_older_code:
         raise UsageError(
             f"{len(older)} trials on record were {ledger.OLDER_CODE}. "
-            "Keep them with --accept-older-code (they are marked), or compute them again with --yes"
+            "Keep them with --accept-older-code (they are marked), or compute them again with --confirm older-code"
         )

@@ -141,3 +141,4 @@ def test_an_edited_file_drops_trials_from_the_board_and_gives_them_back(workplac
     workplace.write_sweep("edited", {"train.video_dropout": [0.0, 0.3]}, **{"train.epochs": 5.0})
     refused = workplace.sweep("run", file)
     assert refused.returncode == 2 and "none of its trials" in refused.stderr
+    assert "--confirm name" in refused.stderr
