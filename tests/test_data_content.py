@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from media_maker import make_media, small_config
+from media_maker import grey, make_media, small_config
 from range_server import serving
 
 from perceiver.data.audioset import DataSource
@@ -93,6 +93,16 @@ def test_the_digest_is_the_same_from_disk_over_http_and_on_s3(wavs: Path, s3_buc
     filesystem.pipe_file(f"{s3_bucket}/set/clips/d.wav", (wavs / "clips" / "d.wav").read_bytes())
     changed = describe(DataSource(str(wavs))).digest
     assert changed != local.digest and changed == describe(DataSource(f"{s3_bucket}/set")).digest
+
+
+def test_a_clip_in_two_files_is_looked_into_in_both(wavs: Path) -> None:
+    make_media(wavs / "clips" / "a.mp4", [(n / 5, grey(40 * n, 32, 32)) for n in range(5)])
+    before = describe(DataSource(str(wavs)))
+    assert any("pictures and sound" in line for line in before.told)
+    spoil(wavs / "clips" / "a.wav", 1_000)
+    after = describe(DataSource(str(wavs)))
+    spoil(wavs / "clips" / "a.mp4", -1)
+    assert len({before.digest, after.digest, describe(DataSource(str(wavs))).digest}) == 3
 
 
 def test_a_first_look_says_how_far_it_is(wavs: Path) -> None:

@@ -83,6 +83,9 @@ class ClipFiles:
         self, clip: str, start: float, found: Sequence[tuple[str, bool]], stems: "dict[str, list[File]]"
     ) -> Found:
         """Pictures go before sound alone; sound beside pictures is theirs, if both names say the start or neither."""
+        if len(found) == 1 == len(stems[found[0][0]]):  # as nearly all rows have it
+            (one,) = stems[found[0][0]]
+            return Found(one.path, one.size, found[0][1])
         files = {(stem, trimmed): stems[stem] for stem, trimmed in found}
         trimmed = next((key[1] for key, each in files.items() if not all(map(_is_sound, each))), found[0][1])
         alike = [each for key, each in files.items() if key[1] == trimmed]

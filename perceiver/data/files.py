@@ -49,7 +49,7 @@ class File:
     @property
     def name(self) -> str:
         """As whoever made the file named it."""
-        return name_of(self.path)
+        return _unquoted(self.path, self.path.rfind("/") + 1)
 
     @property
     def inner(self) -> str:
