@@ -9,6 +9,7 @@ PerceiverError
 +-- CheckpointError a checkpoint that is incomplete, damaged, or of another model
 """
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -64,6 +65,11 @@ class StorageError(PerceiverError):
     def __init__(self, message: str, status: int | None = None) -> None:
         self.status = status
         super().__init__(message)
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether storage answered, but not to this user: no right, or credentials that have expired."""
+        return self.status in (errno.EACCES, errno.EPERM, 401, 403)
 
 
 class NumericError(PerceiverError):

@@ -30,6 +30,9 @@ MANIFEST = "MANIFEST.json"
 WEIGHTS = "model.safetensors"
 FILES = (WEIGHTS, "state.pt", "progress.json")
 
+_OF_STORAGE = ("storage", "forbidden", "too slow")
+"""Reasons for which earlier versions counted clips that storage did not give as bad; who is, is found again."""
+
 
 @dataclass
 class TrainState:
@@ -85,7 +88,8 @@ class TrainState:
         state.optimizer.load_state_dict(saved["optimizer"])
         torch.set_rng_state(saved["random"])
         state.losses = list(torch.tensor(saved["losses"], device=device).unbind())
-        state.bad = {clip.row: clip for clip in (BadClip(*fields) for fields in saved["bad"])}
+        found = (BadClip(*fields) for fields in saved["bad"])
+        state.bad = {clip.row: clip for clip in found if clip.reason not in _OF_STORAGE}
         state.step, state.seconds, state.history = saved["step"], saved["seconds"], progress["history"]
         state.data = progress.get("data", {})
         return state

@@ -17,7 +17,10 @@ from orchestrator.cli.results import board, compare, promote, report, rollback
 from orchestrator.cli.sweeps import logs, plan, run, schema, status, stop
 from orchestrator.console import note, quiet_libraries
 from orchestrator.errors import OrchestratorError
-from perceiver.errors import ConfigError, PerceiverError
+from perceiver.errors import ConfigError, PerceiverError, StorageError
+
+_EXIT_CODES: dict[type[Exception], int] = {ConfigError: 2, StorageError: 75}
+"""Of the perceiver's errors, which know nothing of commands; any other is 1."""
 
 
 class _Verbs(click.Group):
@@ -28,7 +31,7 @@ class _Verbs(click.Group):
             return super().invoke(context)
         except (OrchestratorError, PerceiverError) as error:
             note(str(error))
-            sys.exit(getattr(error, "exit_code", 2 if isinstance(error, ConfigError) else 1))
+            sys.exit(getattr(error, "exit_code", _EXIT_CODES.get(type(error), 1)))
         except KeyboardInterrupt:
             note("Stopped at once. Everything that was saved is there; the same command goes on from it.")
             sys.exit(130)

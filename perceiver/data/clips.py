@@ -11,6 +11,7 @@ import numpy as np
 
 from perceiver.config import AudioInput, RunConfig, VideoInput
 from perceiver.data.dataset import Clip
+from perceiver.data.fetching import Ahead
 from perceiver.data.habit import part_of
 from perceiver.data.media import Media
 from perceiver.data.pictures import Fit, Pictures, read_pictures
@@ -78,19 +79,22 @@ class Excerpt:
     padded: bool = False
 
 
-def read_clip(clip: Clip, wants: Wants, moment: float) -> Excerpt:
+def read_clip(clip: Clip, wants: Wants, moment: float, ahead: Ahead | None = None) -> Excerpt:
     """One clip; `moment` in [0, 1) chooses its place among all that fit into the segment.
+
+    `ahead` has asked for remote files.
 
     Raises:
         ClipError: the file can't be read there; `reason` says why in a word or two.
+        StorageError: storage does not give it.
     """
-    with _opened(clip, wants) as media:
+    with _opened(clip, wants, ahead) as media:
         origin, seconds = segment(clip, media.duration)
         places = max(1, _steps(seconds, wants) - wants.length + 1)
         return _read(media, wants, origin + int(moment * places) / wants.grid, wants.length, [0])[0]
 
 
-def read_clips(clip: Clip, wants: Wants, count: int) -> list[Excerpt]:
+def read_clips(clip: Clip, wants: Wants, count: int, ahead: Ahead | None = None) -> list[Excerpt]:
     """`count` overlapping clips that cover the segment evenly, from one decode of the file.
 
     Clips begin at floor(linspace(0, steps - length, count)) of `Wants.grid`, as DMVR's `sample_linspace_sequence`
@@ -101,8 +105,9 @@ def read_clips(clip: Clip, wants: Wants, count: int) -> list[Excerpt]:
 
     Raises:
         ClipError: the file can't be read.
+        StorageError: storage does not give it.
     """
-    with _opened(clip, wants) as media:
+    with _opened(clip, wants, ahead) as media:
         origin, seconds = segment(clip, media.duration)
         steps = max(_steps(seconds, wants), wants.length)
         offsets = np.linspace(0, steps - wants.length, count).astype(int).tolist()
@@ -132,8 +137,8 @@ def segment(clip: Clip, duration: float) -> tuple[float, float]:
     return clip.start, length if duration >= clip.end - _ROUNDED else duration - clip.start
 
 
-def _opened(clip: Clip, wants: Wants) -> Media | StoredClip:
-    media = open_clip(clip.path, wants.deadline)
+def _opened(clip: Clip, wants: Wants, ahead: Ahead | None) -> Media | StoredClip:
+    media = open_clip(clip.path, wants.deadline, ahead)
     has = {"picture": wants.video and media.video, "sound": wants.audio and media.audio}
     if not any(has.values()):
         media.close()

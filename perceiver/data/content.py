@@ -153,7 +153,7 @@ def _read_local(file: File) -> Iterator[bytes]:
 
 def _read_remote(file: File) -> Iterator[bytes]:
     for start, end in pieces(file.size) if file.size else ():
-        data = read_range(file.path, start, end - start)
+        data = read_range(file.path, start, end)
         # A server that gives no parts sends everything.
         yield data if len(data) <= end - start else data[start:end]
 

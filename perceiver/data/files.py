@@ -3,6 +3,7 @@
 Plain paths never import fsspec, so that a plan over a local folder starts at once.
 """
 
+import errno
 import io
 import os
 import re
@@ -12,20 +13,23 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import unquote
 
 from perceiver.data.folders import pages_below, walk
-from perceiver.errors import DataError
+from perceiver.errors import DataError, PerceiverError, StorageError
 
 T = TypeVar("T")
 
-_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, DataError)
+_FINAL = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PerceiverError)
 _WAITS = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Seconds between attempts: long enough for a busy server, short enough that a dead one is reported within ten."""
 
+_HEAD = 4 * 2**20
+"""Bytes that are asked for of a remote file whose size is not known; ten seconds of video are one or two million."""
 _WHOLE = 32 * 2**20
-"""Bytes up to which a remote file is fetched in one request; ten seconds of video are one or two million."""
+"""Bytes up to which a remote file is fetched whole."""
 
 _CHAIN = re.compile(r"::[A-Za-z][A-Za-z0-9+.-]*://")
 """What tells fsspec's chains (simplecache::s3://...) from a name that holds two colons."""
@@ -178,8 +182,8 @@ def read_bytes(url: str) -> bytes:
     """The whole of a file.
 
     Raises:
-        FileNotFoundError, PermissionError: at once.
-        DataError: storage failed on every attempt.
+        FileNotFoundError: at once.
+        StorageError: storage failed on every attempt, or refused.
     """
 
     def read() -> bytes:
@@ -196,8 +200,8 @@ def read_range(url: str, start: int, end: int) -> bytes:
     """Some bytes of a file, fewer where it ends before.
 
     Raises:
-        FileNotFoundError, PermissionError: at once.
-        DataError: storage failed on every attempt.
+        FileNotFoundError: at once.
+        StorageError: storage failed on every attempt, or refused.
     """
 
     def read() -> bytes:
@@ -206,7 +210,12 @@ def read_range(url: str, start: int, end: int) -> bytes:
                 file.seek(start)
                 return file.read(end - start)
         filesystem, path = _filesystem(url)
-        return bytes(filesystem.cat_file(path, start=start, end=end))
+        try:
+            return bytes(filesystem.cat_file(path, start=start, end=end))
+        except Exception as error:
+            if status_of(error) != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                raise
+            return b""
 
     return with_retries(read, url)
 
@@ -216,7 +225,8 @@ def writing(url: str) -> Iterator[str]:
     """Path of a local file to write, which becomes `url` as a whole once the block has ended without an error.
 
     Raises:
-        DataError: it can't be written.
+        DataError: there can be no such file.
+        StorageError: storage does not take it.
     """
     target = local_path(url) if is_local(url) else None
     folder = os.path.dirname(os.path.abspath(target)) if target else None
@@ -235,51 +245,71 @@ def writing(url: str) -> Iterator[str]:
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(path)
-    except OSError as error:
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise DataError(f"{url} can't be written: {error}") from error
+    except OSError as error:
+        raise StorageError(f"{url} can't be written: {error}", error.errno) from error
 
 
 def write_bytes(url: str, data: bytes) -> None:
     """Writes a file as a whole.
 
     Raises:
-        DataError: it can't be written.
+        DataError, StorageError: see `writing`.
     """
     with writing(url) as path, open(path, "wb") as file:
         file.write(data)
 
 
-def open_media(url: str) -> str | BinaryIO:
-    """What PyAV opens: a plain path, or a remote file: read whole where it is small, in blocks where it is large.
+def head_size(url: str) -> int:
+    """Bytes that `read_head` gives at most."""
+    where = FileRange.parse(url)
+    return where.length if where else _HEAD
 
-    Of a remote shard exactly the named range is fetched, in one request.
+
+def read_head(url: str) -> bytes:
+    """Of a remote shard exactly the named range, of another remote file its beginning, in one request.
 
     Raises:
-        FileNotFoundError, PermissionError: at once.
-        DataError: storage failed on every attempt.
+        DataError: the server gives no parts of files.
+        FileNotFoundError, StorageError: as `read_range` does.
     """
-    if is_local(url):
-        return local_path(url)
+    where = FileRange.parse(url) or FileRange(url, 0, _HEAD)
+    data = read_range(where.path, where.start, where.start + where.length)
+    if len(data) > where.length and where.path != url:
+        raise DataError(f"{where.path}: its server gives no parts of files, which shards need")
+    return data
 
-    def fetch() -> BinaryIO:
-        where = FileRange.parse(url)
-        filesystem, path = _filesystem(where.path if where else url)
-        if where:
-            return io.BytesIO(filesystem.cat_file(path, start=where.start, end=where.start + where.length))
-        file = filesystem.open(path, "rb")
-        if (file.size or 0) > _WHOLE:
-            return _Steady(file, url)
-        with file:
-            return io.BytesIO(file.read())
 
-    return with_retries(fetch, url)
+def is_whole(url: str, head: bytes) -> bool:
+    """Whether what `read_head` gave is all that there is."""
+    return FileRange.parse(url) is not None or len(head) != _HEAD  # a server may give more than it was asked for
+
+
+def open_media(url: str, head: bytes) -> BinaryIO:
+    """A remote file that begins with what `read_head` gave: whole where it is small, in blocks where it is large.
+
+    Raises:
+        FileNotFoundError, StorageError: as `read_range` does.
+    """
+    if is_whole(url, head):
+        return io.BytesIO(head)
+    filesystem, path = _filesystem(url)
+    size = with_retries(lambda: int(filesystem.size(path) or 0), url)
+    if size > _WHOLE:
+        return _Steady(with_retries(lambda: filesystem.open(path, "rb"), url), url)
+    return io.BytesIO(head + read_range(url, len(head), size) if size > len(head) else head)
 
 
 class _Steady:
-    """A large remote file, read in blocks, each asked for again where storage fails. What PyAV needs of a file."""
+    """A large remote file, read in blocks, each asked for again where storage fails. What PyAV needs of a file.
+
+    `failure` is what storage failed with at last: FFmpeg may take it for the end of the file.
+    """
 
     def __init__(self, file: BinaryIO, url: str) -> None:
         self._file, self._url = file, url
+        self.failure: StorageError | None = None
         self.seek, self.tell, self.close = file.seek, file.tell, file.close
 
     def read(self, size: int = -1) -> bytes:
@@ -289,14 +319,19 @@ class _Steady:
             self._file.seek(position)
             return self._file.read(size)
 
-        return with_retries(read, self._url)
+        try:
+            return with_retries(read, self._url)
+        except StorageError as error:
+            self.failure = error
+            raise
 
 
 def with_retries(call: Callable[[], T], what: str) -> T:
-    """The call's result, after up to five more attempts where storage fails in a way that may pass.
+    """The call's result, after up to five more attempts where storage fails in a way that may pass soon.
 
     Raises:
-        DataError: it never succeeded; the last failure is its cause.
+        FileNotFoundError: at once.
+        StorageError: it never succeeded, or storage refused; the last failure is its cause.
     """
     for wait in (*_WAITS, None):
         try:
@@ -304,10 +339,41 @@ def with_retries(call: Callable[[], T], what: str) -> T:
         except _FINAL:
             raise
         except Exception as error:  # each storage library has its own tree of errors
+            status, said = status_of(error), str(error) or repr(error)
+            if isinstance(error, PermissionError) or status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+                raise StorageError(f"{what} is refused: {said}", status or errno.EACCES) from error
             if wait is None:
-                raise DataError(f"{what}: storage failed {len(_WAITS) + 1} times, at last with: {error}") from error
+                message = f"{what}: storage failed {len(_WAITS) + 1} times, at last with: {said}"
+                raise StorageError(message, status) from error
             time.sleep(wait)
     raise AssertionError("unreachable")
+
+
+def status_of(error: BaseException | None) -> int | None:
+    """The HTTP status that a storage library's error tells, or else its errno."""
+    number = None
+    while error is not None:
+        response = getattr(error, "response", None)
+        of_s3 = response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
+        for status in (of_s3, getattr(error, "status", None), getattr(response, "status_code", None)):
+            if isinstance(status, int):
+                return status
+        number = number or getattr(error, "errno", None)
+        error = error.__cause__
+    return number
+
+
+def folder_is_there(url: str) -> bool:
+    """Whether the folder of a file can be reached and holds anything."""
+    folder = parent(url)
+    if is_local(url):
+        try:
+            with os.scandir(folder) as entries:
+                return any(True for _ in entries)
+        except OSError:
+            return False
+    filesystem, path = _filesystem(folder)
+    return bool(filesystem.exists(path))
 
 
 def _find(url: str) -> Iterator[File]:

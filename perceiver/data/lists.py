@@ -57,8 +57,8 @@ class Table:
     @classmethod
     def read(cls, path: str) -> "Table":
         """Raises:
-        FileNotFoundError, NotADirectoryError, PermissionError: at once.
-        DataError: storage failed on every attempt.
+        FileNotFoundError, NotADirectoryError: at once.
+        StorageError: storage failed on every attempt, or refused.
         """
         return cls.of(name_of(path), read_bytes(path))
 

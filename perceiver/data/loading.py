@@ -7,13 +7,14 @@
         scores[batch.rows] += model(batch.inputs) ...
 
 A training batch is a pure function of (train.seed, step): the same clips, moments and draws for any number of
-workers; rank r of w reads a contiguous part of it. Unreadable clips are replaced by a drawn one and told in `bad`.
+workers; rank r of w reads a contiguous part of it. Unreadable clips are replaced by a drawn one and told in `bad`;
+those that storage can't give now are waited for.
 """
 
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -28,10 +29,12 @@ from perceiver.data.bad_clips import BadClips
 from perceiver.data.batch import BadClip, Batch
 from perceiver.data.clips import Wants
 from perceiver.data.dataset import DataSet
-from perceiver.data.reading import Read, Reader, Task, shapes_of
+from perceiver.data.fetching import REQUESTS
+from perceiver.data.files import is_local
+from perceiver.data.reading import Plan, Read, Reader, Task, first_paths, shapes_of
 from perceiver.data.sampling import clip_seed, make_sampler, spares
 from perceiver.data.sockets import have_short_sockets
-from perceiver.errors import DataError
+from perceiver.errors import DataError, StorageError
 
 _AHEAD = 2
 """Batches decoded ahead, per worker."""
@@ -54,6 +57,7 @@ def train_batches(
 
     Raises:
         DataError: more clips are unreadable than `data.max_bad_fraction` allows; lists them.
+        StorageError: storage did not give a clip for as long as one waits for it.
     """
     sampler, seed, size = make_sampler(data, config), config.train.seed, config.train.batch_size
     mine = _share(size, rank, world, 2 if config.train.mixup else 1)
@@ -83,6 +87,7 @@ def eval_batches(
 
     Raises:
         DataError: more files are unreadable than `data.max_bad_fraction` allows, or all of them.
+        StorageError: storage did not give a file for as long as one waits for it.
     """
     mine = range(rank, len(data), world)
     if not mine:
@@ -142,14 +147,35 @@ def _cut_batches(
         yield _batch(data, of_part, bad if first == 0 else []).to(device)
 
 
-def _read_ahead(reader: Reader, plans: Iterable[list[Task]], workers: int) -> Iterator[Read]:
-    """What the reader makes of each plan, in order, a few ahead of the consumer.
+def _read_ahead(reader: Reader, batches: Iterable[list[Task]], workers: int) -> Iterator[Read]:
+    """What the reader makes of each batch's tasks, in order, a few batches ahead of the consumer.
 
     Workers come from a fork server: neither CUDA nor the threads of PyAV and fsspec survive a fork of the trial.
+
+    Raises:
+        StorageError: storage did not give a clip for as long as one waits for it.
     """
-    if workers == 0:
-        yield from _thread_ahead(reader.__getitem__, plans)
-        return
+    plans = _with_coming(batches, max(1, workers))
+    for read in _thread_ahead(reader, plans) if workers == 0 else _processes_ahead(reader, plans, workers):
+        if isinstance(read, StorageError):
+            raise read
+        yield read
+
+
+def _with_coming(batches: Iterable[list[Task]], readers: int) -> Iterator[Plan]:
+    """The batches as plans. They are dealt to the readers in turn, so each can be told what it will open next."""
+    left = iter(batches)
+    known = deque(islice(left, 1))
+    while known:
+        batch, coming = known.popleft(), list[str]()
+        remote = not is_local(batch[0].candidates[0][1].path)
+        known.extend(islice(left, (readers * -(-REQUESTS // len(batch)) if remote else 1) - len(known)))
+        if remote:
+            coming = [path for number in range(readers - 1, len(known), readers) for path in first_paths(known[number])]
+        yield Plan(batch, coming)
+
+
+def _processes_ahead(reader: Reader, plans: Iterable[Plan], workers: int) -> Iterator[Read | StorageError]:
     have_short_sockets()
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload([__name__])  # torch is imported once, not by every worker of every evaluation
@@ -171,20 +197,21 @@ def _begin_worker(environment: dict[str, str], _: int) -> None:
     os.environ.update(environment)
 
 
-def _unchanged(read: Read) -> Read:
+def _unchanged(read: Read | StorageError) -> Read | StorageError:
     return read
 
 
-def _thread_ahead(call: Callable[[list[Task]], Read], plans: Iterable[list[Task]]) -> Iterator[Read]:
+def _thread_ahead(reader: Reader, plans: Iterable[Plan]) -> Iterator[Read | StorageError]:
     """One thread suffices to decode while the model computes: PyAV releases the interpreter's lock."""
     pending: deque[Any] = deque()
     executor = ThreadPoolExecutor(1, thread_name_prefix="read-clips")
     try:
         for plan in plans:
-            pending.append(executor.submit(call, plan))
+            pending.append(executor.submit(reader.__getitem__, plan))
             if len(pending) > _AHEAD:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
     finally:
+        reader.close()
         executor.shutdown(wait=True, cancel_futures=True)

@@ -3,15 +3,15 @@
 All times are seconds since the file's own beginning, whatever number its first time stamp has, so sound and picture
 keep their distance. A file that can't be read raises `ClipError` with one of these reasons:
 
-    missing, forbidden, empty, not media, truncated, damaged, absurd header, no streams, too slow, storage
+    missing, empty, not media, truncated, damaged, absurd header, no streams, too slow
+
+What storage does not give raises `StorageError` instead (see `faults`).
 """
 
 import math
 import os
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
 from itertools import islice
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -20,8 +20,10 @@ import av
 import av.error
 from av.stream import Discard
 
-from perceiver.data.files import is_local, local_path, open_media
-from perceiver.errors import ClipError, DataError
+from perceiver.data.faults import late, missing, require_given
+from perceiver.data.fetching import Ahead
+from perceiver.data.files import is_local, local_path
+from perceiver.errors import ClipError
 
 MAX_PIXELS = 8192 * 4608
 """Largest picture that is decoded: 8K with a margin. A damaged header may claim any size, and memory is taken first."""
@@ -33,24 +35,26 @@ _BEGINNING_OF_MP4 = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
 class Media:
     """An open file; use it in a `with` block. `video` and `audio` are its best streams, None where it has none.
 
-    `deadline` is how many seconds all work on this file may take.
+    `deadline` is how many seconds all work on this file may take; `ahead` has asked for remote ones.
 
     Raises:
         ClipError: the file can't be opened or claims an absurd size.
+        StorageError: storage does not give it.
     """
 
-    def __init__(self, path: str, deadline: float) -> None:
+    def __init__(self, path: str, deadline: float, ahead: Ahead | None = None) -> None:
         self.path = path
-        self._seconds, self._ends = deadline, time.monotonic() + deadline
-        self._container = _open(path, deadline)
+        self._seconds, self._ends, self._began = deadline, time.monotonic() + deadline, time.thread_time()
+        self._source = _source(path, deadline, ahead or Ahead())
+        self._container = _open(path, deadline, self._source)
         try:
             self.video, self.audio = (_best(self._container, kind) for kind in ("video", "audio"))
             self._check_header()
             self.beginning = self._beginning()
             self._late = self._late_pictures()
             self.duration = self._duration()
-        except BaseException:
-            self.close()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
             raise
 
     def __enter__(self) -> "Media":
@@ -58,6 +62,10 @@ class Media:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+        if failure := getattr(self._source, "failure", None):
+            raise failure
+        if isinstance(error, ClipError):
+            require_given(self.path)
 
     def close(self) -> None:
         self._container.close()
@@ -97,9 +105,10 @@ class Media:
     def check_deadline(self) -> None:
         """Raises:
         ClipError: too slow.
+        StorageError: the time passed without work on it.
         """
         if time.monotonic() > self._ends:
-            raise ClipError("too slow", f"{self.path} was not read within {self._seconds:g} s")
+            raise late(self.path, self._seconds, time.thread_time() - self._began)
 
     def _packets(self, stream: Any, start: float) -> Iterator[Any]:
         for other in self._container.streams:
@@ -111,9 +120,12 @@ class Media:
             try:
                 packet = next(packets)
             except (StopIteration, av.error.EOFError):
+                require_given(self.path, last=1)
                 return
             except (av.error.FFmpegError, OSError, IndexError) as error:  # IndexError: a stream that appears on the way
                 raise ClipError("damaged", f"{self.path} can't be read beyond a point: {error}") from None
+            if packet.is_corrupt:
+                require_given(self.path)
             yield packet
 
     def _seek(self, stream: Any, start: float) -> None:
@@ -194,24 +206,29 @@ class Media:
         return float(max(ends, default=0) * stream.time_base) - self.beginning
 
 
-def _open(path: str, deadline: float) -> Any:
+def _source(path: str, deadline: float, ahead: Ahead) -> str | BinaryIO:
+    """What FFmpeg opens: the plain path of a file of this machine, or a remote one."""
+    if not is_local(path):
+        return ahead.open(path, deadline)
+    plain = local_path(path)
+    if os.path.exists(plain) and not os.path.isfile(plain):
+        raise ClipError("not media", f"{path} is no regular file")
+    return os.path.abspath(plain)  # FFmpeg takes what stands before a colon for a protocol
+
+
+def _open(path: str, deadline: float, source: str | BinaryIO) -> Any:
+    began = time.thread_time()
+    # max_pixels: FFmpeg decodes a few pictures while it probes, so the limit has to be told before.
+    options = {"max_pixels": str(MAX_PIXELS)}
     try:
-        file = fetch_within(deadline, path)
-        # max_pixels: FFmpeg decodes a few pictures while it probes, so the limit has to be told before.
-        options = {"max_pixels": str(MAX_PIXELS)}
-        container: Any = av.open(file, options=options, metadata_errors="replace", timeout=deadline)
-    except ClipError:
-        raise
+        container: Any = av.open(source, options=options, metadata_errors="replace", timeout=deadline)
     except FileNotFoundError:
-        raise ClipError("missing", f"{path} is not there") from None
-    except PermissionError as error:
-        raise ClipError("forbidden", f"{path} may not be read: {error}") from None
-    except DataError as error:
-        raise ClipError("storage", str(error)) from error
+        raise missing(path) from None
     except av.error.ExitError:
-        raise ClipError("too slow", f"{path} could not be opened within {deadline:g} s") from None
+        raise late(path, deadline, time.thread_time() - began) from None
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise _unopened(path, error) from None
+        require_given(path)
+        raise _unopened(path, source, error) from None
     if container.format.name.endswith("_pipe") or container.format.name == "image2":
         container.close()
         raise ClipError("not media", f"{path} is a picture, not video or sound")
@@ -234,36 +251,14 @@ def _count_channels_only(context: Any) -> None:
         context.layout = "mono" if layout.nb_channels == 1 else f"{layout.nb_channels} channels"
 
 
-def fetch_within(deadline: float, path: str) -> str | BinaryIO:
-    """What `open_media` gives; a daemon thread fetches remote files, so that storage that hangs can be left behind."""
-    if is_local(path):
-        plain = local_path(path)
-        if os.path.exists(plain) and not os.path.isfile(plain):
-            raise ClipError("not media", f"{path} is no regular file")
-        return os.path.abspath(plain)  # FFmpeg takes what stands before a colon for a protocol
-    fetched: Future[str | BinaryIO] = Future()
-
-    def fetch() -> None:
-        try:
-            fetched.set_result(open_media(path))
-        except BaseException as error:
-            fetched.set_exception(error)
-
-    threading.Thread(target=fetch, daemon=True).start()
-    try:
-        return fetched.result(timeout=deadline)
-    except TimeoutError:
-        raise ClipError("too slow", f"{path} was not fetched within {deadline:g} s") from None
-
-
-def _unopened(path: str, error: Exception) -> ClipError:
+def _unopened(path: str, source: str | BinaryIO, error: Exception) -> ClipError:
     """Which of the ways a file can be no media this is, from its first bytes."""
-    try:
-        file = open_media(path)
-        with open(file, "rb") if isinstance(file, str) else file as opened:
-            head = opened.read(12)
-    except (OSError, DataError):
-        head = b"?"
+    if isinstance(source, str):
+        with open(source, "rb") as file:
+            head = file.read(12)
+    else:
+        source.seek(0)
+        head = source.read(12)
     if not head:
         return ClipError("empty", f"{path} has zero bytes")
     if head[4:8] in _BEGINNING_OF_MP4:

@@ -21,7 +21,7 @@ from perceiver.data.files import join, name_of, read_bytes, write_bytes, writing
 from perceiver.data.habit import Habit
 from perceiver.data.media import Media
 from perceiver.data.shards import READER, VERSION, Form
-from perceiver.errors import ClipError, DataError, PerceiverError
+from perceiver.errors import ClipError, DataError, PerceiverError, StorageError
 
 
 @dataclass(frozen=True)
@@ -151,14 +151,12 @@ def write_shard(task: ShardTask) -> ShardRecord:
                     try:
                         clips.append(_pack(tar, task, row))
                     except ClipError as error:
-                        if error.reason == "storage":
-                            raise
                         left_out.append(LeftOut(row, error.reason, str(error)))
             size = os.path.getsize(path)
         told = task.files(), task.content()
         record = ShardRecord(task.split, task.number, task.key(), size, clips, left_out, *told)
         write_bytes(task.record, record.to_text().encode())
-    except DataError as error:
+    except (DataError, StorageError) as error:
         return ShardRecord(task.split, task.number, task.key(), failure=str(error))
     return record
 

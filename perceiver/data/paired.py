@@ -3,6 +3,7 @@
 from types import TracebackType
 from typing import Any
 
+from perceiver.data.fetching import Ahead
 from perceiver.data.files import FilePair
 from perceiver.data.media import Media
 from perceiver.errors import ClipError
@@ -18,12 +19,12 @@ class PairedMedia(Media):
         ClipError: one of them can't be opened, or they are of different lengths.
     """
 
-    def __init__(self, pair: FilePair, deadline: float) -> None:
+    def __init__(self, pair: FilePair, deadline: float, ahead: Ahead | None = None) -> None:
         self._sound: Media | None = None
-        super().__init__(pair.pictures, deadline)
+        super().__init__(pair.pictures, deadline, ahead)
         if self.audio is None:
             try:
-                self._add_sound(Media(pair.sound, deadline))
+                self._add_sound(Media(pair.sound, deadline, ahead))
             except BaseException:
                 self.close()
                 raise

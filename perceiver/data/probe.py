@@ -37,7 +37,7 @@ def _report(file: File, look: Callable[[Any], dict[str, Any]]) -> FileReport:
     except ClipError as error:
         report |= {"reason": error.reason, "message": str(error)}
     except StorageError as error:
-        report |= {"reason": "storage", "message": str(error)}
+        report |= {"reason": "forbidden" if error.is_refusal else "storage", "message": str(error)}
     return FileReport(**report)
 
 

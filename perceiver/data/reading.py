@@ -4,7 +4,9 @@ Training clips are stacked. The clips of an evaluation's file overlap, so the fi
 over once, with the step at which each clip begins: they are cut on the device.
 """
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -16,8 +18,10 @@ from perceiver.data.batch import BadClip
 from perceiver.data.clips import Excerpt, Wants, read_clip, read_clips
 from perceiver.data.dataset import Clip
 from perceiver.data.draws import uniform
+from perceiver.data.fetching import Ahead
 from perceiver.data.memory import give_memory_back
-from perceiver.errors import ClipError
+from perceiver.data.patience import patiently
+from perceiver.errors import ClipError, StorageError
 
 MOMENT = 0
 """Slot of the draw (see `draws.uniform`) that chooses a clip's place in its file."""
@@ -30,6 +34,13 @@ class Task(NamedTuple):
 
     seed: int
     candidates: list[tuple[int, Clip]]
+
+
+class Plan(NamedTuple):
+    """A batch to read, and the remote files that the same reader will open after it, as far as it is told."""
+
+    tasks: list[Task]
+    coming: list[str]
 
 
 @dataclass
@@ -55,13 +66,30 @@ class Read:
         return self
 
 
-class Reader(Dataset[Read]):
+class Reader(Dataset["Read | StorageError"]):
     """Runs in a worker: reads the clips of one batch. Holds no file and no data set, so it is cheap to send."""
 
     def __init__(self, wants: Wants, clips: int | None) -> None:
         self._wants, self._clips, self._read = wants, clips, 0
+        self._ahead, self._closed = Ahead(), threading.Event()
 
-    def __getitem__(self, tasks: list[Task]) -> Read:
+    def __reduce__(self) -> tuple[type["Reader"], tuple[Wants, int | None]]:
+        return Reader, (self._wants, self._clips)  # what it asks storage for is asked by the process that reads
+
+    def __getitem__(self, plan: Plan) -> "Read | StorageError":
+        """The batch, or, since an error loses what it holds on its way out of a process, why there is none."""
+        self._ahead.expect([*first_paths(plan.tasks), *plan.coming])
+        try:
+            return self._read_batch(plan.tasks)
+        except StorageError as error:
+            return error
+
+    def close(self) -> None:
+        """Ends what another thread still waits for."""
+        self._closed.set()
+        self._ahead.close()
+
+    def _read_batch(self, tasks: list[Task]) -> Read:
         self._read += len(tasks)
         if self._read >= _TRIM_EVERY:
             self._read = 0
@@ -91,9 +119,22 @@ class Reader(Dataset[Read]):
         return read
 
     def _excerpts(self, clip: Clip, seed: int) -> list[Excerpt]:
+        """Of a clip, whenever storage gives it. One that is bad only the first time was not bad, storage was."""
+        try:
+            return patiently(partial(self._try, clip, seed), self._wants.deadline, self._closed)
+        except ClipError:
+            return patiently(partial(self._try, clip, seed), self._wants.deadline, self._closed)
+
+    def _try(self, clip: Clip, seed: int, deadline: float) -> list[Excerpt]:
+        wants = self._wants if deadline == self._wants.deadline else replace(self._wants, deadline=deadline)
         if self._clips is not None:
-            return read_clips(clip, self._wants, self._clips)
-        return [read_clip(clip, self._wants, float(uniform(np.array([seed]), MOMENT)[0]))]
+            return read_clips(clip, wants, self._clips, self._ahead)
+        return [read_clip(clip, wants, float(uniform(np.array([seed]), MOMENT)[0]), self._ahead)]
+
+
+def first_paths(tasks: list[Task]) -> list[str]:
+    """The files that tasks open, in order, where each can be read."""
+    return [task.candidates[0][1].path for task in tasks]
 
 
 def shapes_of(wants: Wants) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:

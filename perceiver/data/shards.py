@@ -23,7 +23,7 @@ from typing import Any, overload
 
 from perceiver.data.audioset import LABELS_FILE, ClassLabel, DataSource, Layout, Problem, Segment, Split, read_classes
 from perceiver.data.files import FileRange, join, read_bytes
-from perceiver.errors import DataError
+from perceiver.errors import DataError, StorageError
 
 SHARDS_FILE, INDEX_FILE, LEFT_OUT_FILE = "shards.json", "index.npz", "left_out.csv"
 FORMAT = "perceiver shards"
@@ -86,11 +86,16 @@ def read_shards(url: str) -> Shards | None:
 
     Raises:
         DataError: it was made by another version of this program, or shards.json is damaged.
+        StorageError: storage does not answer.
     """
     try:
         text = read_bytes(join(url, SHARDS_FILE))
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return None  # storage may also say "forbidden" of what is not there
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except StorageError as error:
+        if error.is_refusal:
+            return None  # storage may also say "forbidden" of what is not there
+        raise
     try:
         about = json.loads(text)
         if about.pop("format") != FORMAT:

@@ -23,12 +23,14 @@ import av
 import av.error
 import numpy as np
 
+from perceiver.data.faults import late, missing, withheld
+from perceiver.data.fetching import Ahead
 from perceiver.data.files import FilePair, FileRange, is_local, local_path
-from perceiver.data.media import Media, fetch_within
+from perceiver.data.media import Media
 from perceiver.data.paired import PairedMedia
 from perceiver.data.sounds import Sound
 from perceiver.data.wav import HEAD, read_head
-from perceiver.errors import ClipError, DataError
+from perceiver.errors import ClipError
 
 _PIECE = 12_000
 """Samples in one frame of sound, a quarter of a second."""
@@ -36,15 +38,17 @@ _SAMPLES = {"<i2": ("s16", "pcm_s16le", 32768), "<f4": ("flt", "pcm_f32le", 1)}
 """Type of stored samples -> FFmpeg's names for their format and codec, and what counts as 1."""
 
 
-def open_clip(path: str, deadline: float) -> "Media | StoredClip":
-    """A media file, a clip in two of them or in a shard, ready to be read.
+def open_clip(path: str, deadline: float, ahead: Ahead | None = None) -> "Media | StoredClip":
+    """A media file, a clip in two of them or in a shard, ready to be read; `ahead` has asked for remote ones.
 
     Raises:
         ClipError: it can't be opened.
+        StorageError: storage does not give it.
     """
     if (where := FileRange.parse(path)) is not None:
-        return StoredClip(where, deadline)
-    return Media(path, deadline) if (pair := FilePair.parse(path)) is None else PairedMedia(pair, deadline)
+        return StoredClip(where, deadline, ahead)
+    pair = FilePair.parse(path)
+    return Media(path, deadline, ahead) if pair is None else PairedMedia(pair, deadline, ahead)
 
 
 @dataclass(frozen=True)
@@ -76,13 +80,14 @@ class StoredClip:
     """An open clip; use it in a `with` block. `video` and `audio` are its streams, None where it has none.
 
     Raises:
-        ClipError: missing, forbidden, storage, too slow; damaged: no clip lies there.
+        ClipError: missing, too slow; damaged: no clip lies there.
+        StorageError: storage does not give it.
     """
 
-    def __init__(self, where: FileRange, deadline: float) -> None:
+    def __init__(self, where: FileRange, deadline: float, ahead: Ahead | None = None) -> None:
         self.path = str(where)
-        self._seconds, self._ends = deadline, time.monotonic() + deadline
-        self._file, self._first = self._open(where, deadline)
+        self._seconds, self._ends, self._began = deadline, time.monotonic() + deadline, time.thread_time()
+        self._file, self._first = self._open(where, deadline, ahead or Ahead())
         try:
             self._read_header(where.length)
         except BaseException:
@@ -162,22 +167,16 @@ class StoredClip:
         size = self._type.itemsize
         return np.frombuffer(self._read(self.audio.position + size * first, size * (end - first)), self._type)
 
-    def _open(self, where: FileRange, deadline: float) -> tuple[BinaryIO, int]:
+    def _open(self, where: FileRange, deadline: float, ahead: Ahead) -> tuple[BinaryIO, int]:
         """A file, and where in it the clip begins: a local shard is read in parts, of a remote one just this clip."""
+        if not is_local(where.path):
+            return ahead.open(self.path, deadline), 0
         try:
-            if is_local(where.path):
-                return open(local_path(where.path), "rb", buffering=0), where.start
-            fetched = fetch_within(deadline, str(where))
-            assert not isinstance(fetched, str)
-            return fetched, 0
-        except ClipError:
-            raise
+            return open(local_path(where.path), "rb", buffering=0), where.start
         except FileNotFoundError:
-            raise ClipError("missing", f"{where.path} is not there") from None
-        except PermissionError as error:
-            raise ClipError("forbidden", f"{where.path} may not be read: {error}") from None
-        except (DataError, OSError) as error:
-            raise ClipError("storage", f"{where.path} can't be read: {error}") from error
+            raise missing(self.path) from None
+        except OSError as error:
+            raise withheld(self.path, error) from error
 
     def _read_header(self, length: int) -> None:
         try:
@@ -217,12 +216,12 @@ class StoredClip:
     def _read(self, position: int, size: int) -> bytes:
         """Bytes of the clip, counted from its beginning."""
         if time.monotonic() > self._ends:
-            raise ClipError("too slow", f"{self.path} was not read within {self._seconds:g} s")
+            raise late(self.path, self._seconds, time.thread_time() - self._began)
         try:
             self._file.seek(self._first + position, io.SEEK_SET)
             data = self._file.read(size)
         except OSError as error:
-            raise ClipError("storage", f"{self.path} can't be read: {error}") from error
+            raise withheld(self.path, error) from error
         if len(data) < size:
             raise ClipError("truncated", f"{self.path} ends early: {len(data)} bytes of {size} at byte {position}")
         return data

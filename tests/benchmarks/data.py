@@ -35,7 +35,7 @@ from perceiver.data.audioset import ClassLabel, DataSource, Segment
 from perceiver.data.clips import Excerpt, Wants, read_clip, read_clips
 from perceiver.data.dataset import Clip, DataSet
 from perceiver.data.loading import train_batches
-from perceiver.data.reading import Reader, Task, shapes_of, stack
+from perceiver.data.reading import Plan, Reader, Task, shapes_of, stack
 
 FPS, FRAMES, RATE, SAMPLES = 25, 32, 48_000, 61_440
 Pair = tuple[np.ndarray, np.ndarray]
@@ -178,7 +178,7 @@ def compare_evaluation(clips: list[Clip], wants: Wants, count: int) -> None:
         moments.append(time.process_time())
         del excerpts
         moments.append(time.process_time())
-        reader[[Task(0, [(0, clip)])]]
+        reader[Plan([Task(0, [(0, clip)])], [])]
         moments.append(time.process_time())
         once, apart, stacked, _, ready = np.diff(moments)
         for name, seconds in zip(took, (once, ready, apart, apart + stacked), strict=True):
