@@ -13,6 +13,7 @@ import fsspec
 import numpy as np
 import pytest
 from media_maker import cut, grey, make_media, small_config
+from workplace import Workplace
 
 from orchestrator.plan.site import load_site
 from orchestrator.run.ingest import _on_site, ingest_on_ray, print_ingested
@@ -342,10 +343,14 @@ def test_an_older_copy_is_refused_until_its_source_is_known_to_be_mono(tmp_path:
     bytes_before = {path.name: path.read_bytes() for path in Path(copy.url).glob("*.tar")}
     config = small_config(model__classes=1, model__inputs__video=None)
     for look in (lambda: describe(copy), lambda: open_data(copy, config, "train")):
-        with pytest.raises(DataError, match=r"made by an older reader: stereo .* 3 dB loud .*Ingest again"):
+        with pytest.raises(DataError, match=r"made by an older reader: stereo .* 3 dB loud .*ingest again"):
             look()
+    report = check(copy)
+    (flaw,) = report.flaws
+    assert report.flawed and len(report.files) == 6 and "made by an older reader" in flaw.examples[0]
+    assert flaw.cure.endswith(f"sweep data ingest SOURCE {copy.url}")
     again = ingest(source, copy.url, FORM)
-    assert (again.written, again.kept, again.renewed) == (0, 2, 2)
+    assert not check(copy).flawed and (again.written, again.kept, again.renewed) == (0, 2, 2)
     assert describe(copy).digest == again.shards.digest == digest and len(open_data(copy, config, "train")) == 4
     assert bytes_before == {path.name: path.read_bytes() for path in Path(copy.url).glob("*.tar")}
     assert ingest(source, copy.url, FORM).renewed == 0
@@ -360,6 +365,19 @@ def test_an_older_copy_with_louder_sound_is_not_kept(tmp_path: Path, channels: i
         ingest(source, copy.url, FORM)
     with pytest.raises(DataError, match="made by an older reader"):
         describe(copy)
+
+
+def test_plan_and_check_tell_of_an_older_copy(tmp_path: Path) -> None:
+    ingest(sounding(tmp_path / "many", 2), str(tmp_path / "copy"), FORM)
+    made_before(tmp_path / "copy")
+    workplace = Workplace(tmp_path)
+    (tmp_path / "site.yaml").write_text("site: here\ndata: {mine: copy}\n")
+    changes = {"data.set": "mine", "model.classes": 1, "model.inputs.video": None}
+    file = workplace.write_sweep("loud", {"train.lr": [0.001, 0.002]}, **changes)
+    for verb in (("plan", file), ("data", "check", "mine")):
+        done = workplace.sweep(*verb)
+        told = done.stdout + done.stderr
+        assert "made by an older reader: stereo sound in it is 3 dB loud" in told and "ingest again" in told, told
 
 
 def test_an_ingest_that_an_older_reader_began_keeps_its_mono_shards(tmp_path: Path) -> None:

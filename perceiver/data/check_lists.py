@@ -10,7 +10,7 @@ from perceiver.data.flaws import Flaw, flaws_of_classes, flaws_of_rows
 from perceiver.data.names import segment_lists
 from perceiver.data.own_clips import find_clips, media_of
 from perceiver.data.row_signs import signs_of
-from perceiver.data.shards import SPLITS, ShardedLayout, open_layout, read_shards
+from perceiver.data.shards import SPLITS, ShardedLayout, cure_of_misread, misread, open_layout, read_shards
 from perceiver.errors import DataError
 
 _CALLED = {"train": "training", "eval": "evaluation"}
@@ -24,6 +24,9 @@ def read_lists(report: Report, source: DataSource) -> list[File]:
     """
     if (shards := read_shards(source.url)) is not None:
         layout = open_layout(source)
+        if wrong := misread(shards):
+            cure = cure_of_misread(source.url, shards)
+            report.flaws.append(Flaw("another reader", 1, [f"{source.url} {wrong}"], cure))
         named = {path: file for split in SPLITS for path, file in _read_split(report, layout, split).items()}
         return [File(file.path, file.size, shards.digest) for file in named.values()]
     listed = list_files(source.url)

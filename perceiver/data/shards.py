@@ -113,22 +113,25 @@ def require_complete(url: str, shards: Shards) -> None:
         raise DataError(f"{url} was not ingested to its end: run the same `sweep data ingest` again")
 
 
-def outdated(url: str, shards: Shards) -> str:
-    """What is wrong with a set that an older reader made, and the cure; empty where this reader made it."""
-    if shards.reader == READER:
-        return ""
+def misread(shards: Shards) -> str:
+    """What is wrong with a set because of the reader that made it; empty where that was this one."""
     if shards.reader > READER:
-        return f"{url} was made by a newer reader than this program has: update it"
-    return (
-        f"{url} was made by an older reader: {_WRONG[shards.reader]}. Ingest again, to the same place first:  "
-        f"sweep data ingest SOURCE {url}  keeps the set, with its digest, where all sound of SOURCE is mono"
-    )
+        return "was made by a newer reader than this program has"
+    return f"was made by an older reader: {_WRONG[shards.reader]}" if shards.reader < READER else ""
+
+
+def cure_of_misread(url: str, shards: Shards) -> str:
+    """What to do about such a set."""
+    if shards.reader > READER:
+        return "update this program"
+    kept = "to the same place first, where a set of mono sound is kept, with its digest"
+    return f"ingest again, {kept}:  sweep data ingest SOURCE {url}"
 
 
 def require_current(url: str, shards: Shards) -> None:
-    """Raises DataError for a set whose clips were read wrong, or may have been, by an older reader."""
-    if told := outdated(url, shards):
-        raise DataError(told)
+    """Raises DataError for a set that another reader made, unless both read alike what is in it."""
+    if wrong := misread(shards):
+        raise DataError(f"{url} {wrong}; {cure_of_misread(url, shards)}")
 
 
 def open_layout(source: DataSource) -> "Layout | ShardedLayout":
