@@ -12,23 +12,27 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from itertools import islice
 from types import TracebackType
 from typing import Any, BinaryIO
 
 import av
 import av.error
-from av.stream import Discard
+from av.stream import Discard, Disposition
 
 from perceiver.data.faults import late, missing, require_given
 from perceiver.data.fetching import Ahead
 from perceiver.data.files import is_local, local_path
+from perceiver.data.timeline import Timeline
 from perceiver.errors import ClipError
 
 MAX_PIXELS = 8192 * 4608
 """Largest picture that is decoded: 8K with a margin. A damaged header may claim any size, and memory is taken first."""
 MAX_SECONDS = 48 * 3600.0
 MAX_CHANNELS, RATES = 64, range(1_000, 768_001)
+_ART = Disposition.attached_pic | Disposition.timed_thumbnails
+_ASIDE = Disposition.comment | Disposition.hearing_impaired | Disposition.visual_impaired
+_FAR = 1.0
+"""Seconds before the wanted sound that no decoder needs to have heard."""
 _BEGINNING_OF_MP4 = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
 
 
@@ -50,9 +54,10 @@ class Media:
         try:
             self.video, self.audio = (_best(self._container, kind) for kind in ("video", "audio"))
             self._check_header()
-            self.beginning = self._beginning()
-            self._late = self._late_pictures()
-            self.duration = self._duration()
+            self._times = Timeline(self._container, self.video, self.audio, self._packets)
+            self.beginning, self.duration = self._times.beginning, self._times.duration
+            if self.duration > MAX_SECONDS:
+                raise ClipError("absurd header", f"{path} claims to last {self.duration / 3600:.0f} hours")
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
@@ -80,27 +85,38 @@ class Media:
             ClipError: damaged, truncated, too slow.
         """
         context, second, video = stream.codec_context, float(stream.time_base), stream.type == "video"
-        harmless, skipping = True, None
-        beginning = self.beginning + (self._late if video else 0.0)
-        for packet in self._packets(stream, start):
+        harmless, skipping, begun = True, None, start <= 0
+        zero, order = self._times.zero(stream), self._times.order(stream)
+        far = start - _FAR if not video and self._times.needs_all(stream) else -math.inf
+        packets = self._packets([stream], self._times.position(stream, start))
+        for packet in self._times.joined(stream, packets):
             ends = math.inf
             if packet.pts is not None:
-                ends = (packet.pts + (packet.duration or 0)) * second - beginning
-            if video and skipping is not (skip := bool(packet.duration and ends <= start)):
+                ends = (packet.pts + (packet.duration or 0)) * second - zero
+            if ends < far or (not packet.size and packet.dts is not None):
+                continue  # without bytes: Theora's way to show a picture again
+            if order is not None:
+                order.add(packet)
+            elif video and skipping is not (skip := bool(packet.duration and ends <= start)):
                 skipping, context.skip_frame = skip, "NONREF" if skip else "DEFAULT"
             try:
                 decoded = packet.decode()
             except av.error.EOFError:
                 return
             except (av.error.FFmpegError, ValueError) as error:
-                if harmless and ends <= start:
+                if harmless and (ends <= start or not begun):
                     continue
                 message = f"{self.path}: {stream.type} can't be decoded at {ends:.2f} s: {error}"
                 raise ClipError("truncated" if packet.is_corrupt else "damaged", message) from None
             harmless = not video or (harmless and not decoded)
+            begun = begun or bool(decoded)
             for frame in decoded:
+                if order is not None:
+                    frame.pts = order.next()
+                elif frame.pts is None:
+                    frame.pts = frame.dts
                 if frame.pts is not None:
-                    yield frame.time - beginning, frame
+                    yield frame.time - zero, frame
 
     def check_deadline(self) -> None:
         """Raises:
@@ -110,11 +126,12 @@ class Media:
         if time.monotonic() > self._ends:
             raise late(self.path, self._seconds, time.thread_time() - self._began)
 
-    def _packets(self, stream: Any, start: float) -> Iterator[Any]:
+    def _packets(self, streams: list[Any], position: int) -> Iterator[Any]:
+        """Of some streams, from the keyframe at or before a time stamp of the first one on."""
         for other in self._container.streams:
-            other.discard = Discard.default if other == stream else Discard.all
-        self._seek(stream, start)
-        packets = self._container.demux(stream)
+            other.discard = Discard.default if other in streams else Discard.all
+        self._seek(streams[0], position)
+        packets = self._container.demux(streams)
         while True:
             self.check_deadline()
             try:
@@ -128,8 +145,7 @@ class Media:
                 require_given(self.path)
             yield packet
 
-    def _seek(self, stream: Any, start: float) -> None:
-        position = 0 if start <= 0 or self._misplaces(stream) else int((start + self.beginning) / stream.time_base)
+    def _seek(self, stream: Any, position: int) -> None:
         try:
             try:
                 self._container.seek(position, stream=stream, backward=True)
@@ -151,59 +167,6 @@ class Media:
             rate, channels = self.audio.codec_context.sample_rate, self.audio.codec_context.channels
             if rate not in RATES or not 0 < channels <= MAX_CHANNELS:
                 raise ClipError("absurd header", f"{self.path} claims {channels} channels of sound at {rate} Hz")
-
-    def _beginning(self) -> float:
-        """The time stamp that counts as 0: the first picture's, unless sound begins long before it.
-
-        Sound begins a frame early where a container can't hide an encoder's delay; following it would put every
-        picture between two steps of the grid.
-        """
-        begins = max(0.0, (self._container.start_time or 0) / av.time_base)
-        if self.video is None or self.video.start_time is None:
-            return begins
-        pictures_begin = float(self.video.start_time * self.video.time_base)
-        return pictures_begin if 0 <= pictures_begin - begins < 0.1 else begins
-
-    def _late_pictures(self) -> float:
-        """Seconds by which the pictures of an AVI are later than its sound.
-
-        It stores no times, and FFmpeg takes H.264's pictures for one frame late. Sound is late too, by about a frame
-        of its codec, unless whoever wrote the file left a gap after the first picture for that.
-        """
-        if not self._is_avi or self.video is None:
-            return 0.0
-        begin = [p for p in islice(self._packets(self.video, 0.0), 4) if p.pts is not None and p.dts is not None]
-        if len(begin) < 4 or begin[0].pts == begin[0].dts:
-            return 0.0
-        gap, step = begin[1].dts - begin[0].dts, begin[3].dts - begin[2].dts
-        context = self.audio.codec_context if self.audio is not None and gap <= step else None
-        sound = (context.frame_size or 0) / context.sample_rate if context is not None else 0.0
-        return max(0.0, float(step * self.video.time_base) - sound)
-
-    def _misplaces(self, stream: Any) -> bool:
-        """Whether a search goes wrong: in an AVI with dropped frames FFmpeg counts some of them twice after it."""
-        return self._is_avi and stream.type == "video" and len(stream.index_entries) < (stream.duration or 0)
-
-    @property
-    def _is_avi(self) -> bool:
-        return "avi" in self._container.format.name.split(",")
-
-    def _duration(self) -> float:
-        streams = [stream for stream in (self.video, self.audio) if stream is not None]
-        known = [_stream_end(stream) - self.beginning for stream in streams if stream.duration]
-        duration = max(known, default=(self._container.duration or 0) / av.time_base)
-        if len(known) == 2 and known[0] < known[1] < known[0] + 0.1:
-            duration = known[0]  # sound comes in whole frames of its codec and so ends a little after the last picture
-        if duration <= 0:
-            duration = max((self._last_end(stream) for stream in streams), default=0.0)
-        if duration > MAX_SECONDS:
-            raise ClipError("absurd header", f"{self.path} claims to last {duration / 3600:.0f} hours")
-        return duration
-
-    def _last_end(self, stream: Any) -> float:
-        """Where no header tells the length: the end of the last packet, read without decoding."""
-        ends = [p.pts + (p.duration or 0) for p in self._packets(stream, 0.0) if p.pts is not None]
-        return float(max(ends, default=0) * stream.time_base) - self.beginning
 
 
 def _source(path: str, deadline: float, ahead: Ahead) -> str | BinaryIO:
@@ -267,15 +230,16 @@ def _unopened(path: str, source: str | BinaryIO, error: Exception) -> ClipError:
 
 
 def _best(container: Any, kind: str) -> Any:
-    """FFmpeg's choice, which favours the most pixels or channels; cover art and unknown codecs do not count."""
-    streams = [s for s in container.streams if s.type == kind and s.codec_context is not None and not _is_picture(s)]
+    """FFmpeg's choice (the default one, then the most pixels or bits) among what is no cover art and no commentary."""
+    streams = [
+        s for s in container.streams if s.type == kind and s.codec_context is not None and not s.disposition & _ART
+    ]
+    streams = [stream for stream in streams if not stream.disposition & _ASIDE] or streams
     best = container.streams.best(kind) if streams else None
-    return best if best in streams else (streams[0] if streams else None)
+    return best if best in streams else max(streams, key=_rank, default=None)
 
 
-def _is_picture(stream: Any) -> bool:
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
-
-
-def _stream_end(stream: Any) -> float:
-    return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+def _rank(stream: Any) -> tuple[bool, int]:
+    context = stream.codec_context
+    size = context.width * context.height if stream.type == "video" else context.channels
+    return bool(stream.disposition & Disposition.default), size
