@@ -1,7 +1,7 @@
 """Makes small media files with known contents for the tests of the data path."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -44,18 +44,29 @@ def make_media(
     tags: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     full_range: bool = False,
+    form: str | None = None,
+    b_frames: int | None = None,
+    pixel: Fraction | None = None,
 ) -> Path:
     """Writes pictures [(seconds, uint8 (H, W, 3))] and samples (S,) or (channels, S) with exactly these times.
 
-    `rotation` is counter-clockwise, and `mirrored` left to right after it; `tags` are the video stream's.
+    `rotation` is counter-clockwise, and `mirrored` left to right after it; `tags` are the video stream's;
+    `form` is FFmpeg's name of a container that the path's suffix does not tell;
+    `pixel` is a pixel's width over its height.
     """
-    with av.open(str(path), "w", container_options=container_options or {}) as container:
+    with av.open(str(path), "w", format=form, container_options=container_options or {}) as container:
         video: Any = _video_stream(container, codec, pixels, gop, pictures, full_range) if pictures else None
+        if b_frames is not None:
+            video.codec_context.max_b_frames = b_frames
         if rotation or mirrored:
             video.set_display_rotation(rotation, hflip=mirrored)
         if tags:
             video.metadata.update(tags)
         audio: Any = container.add_stream(sound_codec, rate=rate, layout=layout) if samples is not None else None
+        if pixel is not None:
+            video.codec_context.sample_aspect_ratio = pixel
+        if sound_codec == "wmav2":
+            audio.bit_rate = 128_000
         packets = []
         for at, picture in pictures:
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
@@ -93,6 +104,9 @@ def _video_stream(
     video.height, video.width = pictures[0][1].shape[:2]
     video.pix_fmt, video.gop_size = pixels, gop
     video.codec_context.time_base = Fraction(1, TICKS)
+    if codec in ("mpeg1video", "mpeg2video", "mpeg4", "wmv2"):
+        video.codec_context.time_base = Fraction(1, 25)  # all that their headers can say
+        video.codec_context.bit_rate = 2_000_000
     if full_range:
         video.codec_context.color_range = 2
     return video
@@ -159,3 +173,80 @@ def damage_packet(path: Path, kind: str, seconds: float) -> Path:
     data[position : position + size] = np.random.default_rng(0).bytes(size)
     path.write_bytes(bytes(data))
     return path
+
+
+def join_files(path: Path, *parts: Path) -> Path:
+    """The bytes of some files one after another, as a recorder that was restarted writes them."""
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+def set_edits(path: Path, edits: dict[int, list[tuple[float, float | None]]]) -> Path:
+    """Gives tracks of an mp4 by their number other edit lists: (seconds, second in the track, or None for nothing).
+
+    Second 0 of a track is where its old edit list begins. The file's index must be at its end.
+    """
+    data = path.read_bytes()
+    at, size = next((at, size) for kind, at, size in _boxes(data, 0, len(data)) if kind == b"moov")
+    assert at + size == len(data), "its index is not at the end, and positions would move"
+    scale = int.from_bytes(data[at + 28 : at + 32])
+    tracks, parts = 0, []
+    for kind, first, length in _boxes(data, at + 8, len(data)):
+        part = data[first : first + length]
+        if kind == b"trak":
+            part = _edited(part, edits[tracks], scale) if tracks in edits else part
+            tracks += 1
+        parts.append(part)
+    path.write_bytes(data[:at] + _box(b"moov", b"".join(parts)))
+    return path
+
+
+def set_durations(path: Path, factor: float) -> Path:
+    """Makes the headers of an mp4 claim some times what it lasts."""
+    data = bytearray(path.read_bytes())
+    for kind, place in ((b"mvhd", 24), (b"tkhd", 28), (b"mdhd", 24)):
+        at = -1
+        while (at := data.find(kind, at + 1)) >= 0:
+            field = slice(at - 4 + place, at + place)
+            data[field] = int(int.from_bytes(data[field]) * factor).to_bytes(4)
+    path.write_bytes(bytes(data))
+    return path
+
+
+def set_pixel(path: Path, width: int, height: int) -> Path:
+    """Gives the track of an mp4 another `pasp` box, which tells how wide and high a pixel is."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"pasp") + 4
+    data[at : at + 8] = width.to_bytes(4) + height.to_bytes(4)
+    path.write_bytes(bytes(data))
+    return path
+
+
+def _edited(track: bytes, edits: list[tuple[float, float | None]], scale: int) -> bytes:
+    header, zero, kept = track.index(b"mdhd"), 0, list[bytes]()
+    rate = int.from_bytes(track[header + 16 : header + 20])
+    if (old := track.find(b"elst")) >= 0:
+        zero = int.from_bytes(track[old + 16 : old + 20])
+    entries = [
+        round(seconds * scale).to_bytes(4)
+        + (-1 if begin is None else zero + round(begin * rate)).to_bytes(4, signed=True)
+        + bytes.fromhex("00010000")
+        for seconds, begin in edits
+    ]
+    edit_list = _box(b"edts", _box(b"elst", bytes(4) + len(entries).to_bytes(4) + b"".join(entries)))
+    for kind, at, size in _boxes(track, 8, len(track)):
+        if kind != b"edts":
+            kept.append(track[at : at + size] + (edit_list if kind == b"tkhd" else b""))
+    return _box(b"trak", b"".join(kept))
+
+
+def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, position and size of the boxes of an mp4 that lie one after another."""
+    while at < end:
+        size = int.from_bytes(data[at : at + 4])
+        yield data[at + 4 : at + 8], at, size
+        at += size
+
+
+def _box(kind: bytes, content: bytes) -> bytes:
+    return (8 + len(content)).to_bytes(4) + kind + content

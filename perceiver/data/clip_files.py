@@ -15,12 +15,10 @@ from functools import cached_property
 from typing import NamedTuple
 
 from perceiver.data.files import File, FilePair, read_range
-from perceiver.data.lists import MEDIA_SUFFIXES, composed
+from perceiver.data.lists import MEDIA_SUFFIXES, SOUND_SUFFIXES, composed
 from perceiver.data.names import is_backup
 from perceiver.data.segments import NO_FILE, RowError
 
-_SOUNDS = (".wav", ".flac", ".m4a", ".mp3", ".ogg")
-"""Suffixes of files without pictures; what keeps the sound as it was comes first."""
 _YOUTUBE = re.compile(r"[A-Za-z0-9_-]{11}")
 
 _SAMPLE = 2**16
@@ -133,8 +131,8 @@ def _only(clip: str, start: float, files: Sequence[File]) -> File | None:
 
 def _best_kept(sounds: Sequence[File]) -> Sequence[File]:
     """Those of the suffix that keeps sound best: a recording and its compressed copy are no two clips."""
-    rank = min((_SOUNDS.index(_suffix(file)) for file in sounds), default=0)
-    return [file for file in sounds if _suffix(file) == _SOUNDS[rank]]
+    rank = min((SOUND_SUFFIXES.index(_suffix(file)) for file in sounds), default=0)
+    return [file for file in sounds if _suffix(file) == SOUND_SUFFIXES[rank]]
 
 
 def _sampled(file: File) -> tuple[bytes, ...]:
@@ -144,7 +142,7 @@ def _sampled(file: File) -> tuple[bytes, ...]:
 
 
 def _is_sound(file: File) -> bool:
-    return file.name.lower().endswith(_SOUNDS)
+    return file.name.lower().endswith(SOUND_SUFFIXES)
 
 
 def _suffix(file: File) -> str:

@@ -8,11 +8,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from perceiver.data.audioset import MEDIA_SUFFIXES
 from perceiver.data.files import File, local_path
-
-_PICTURES = (".mp4", ".mkv", ".webm", ".mov", ".m4v", ".avi", ".ts")
-
+from perceiver.data.lists import MEDIA_SUFFIXES, PICTURE_SUFFIXES
 
 _CUT = re.compile(r"(.+?)_\d+(?:\.\d+)?(?:_\d+(?:\.\d+)?)?")
 """Names that a start was added to."""
@@ -106,5 +103,7 @@ def _plain(name: str) -> str:
 
 def _beside(paths: dict[str, File]) -> set[File]:
     """Files of sound with one of pictures that has the same path but for its suffix."""
-    pictures = {stem(path) for path in paths if path.lower().endswith(_PICTURES)}
-    return {file for path, file in paths.items() if not path.lower().endswith(_PICTURES) and stem(path) in pictures}
+    pictures = {stem(path) for path in paths if path.lower().endswith(PICTURE_SUFFIXES)}
+    return {
+        file for path, file in paths.items() if not path.lower().endswith(PICTURE_SUFFIXES) and stem(path) in pictures
+    }

@@ -20,7 +20,12 @@ from typing import NamedTuple
 from perceiver.data.files import name_of, read_bytes
 from perceiver.data.segments import RowError
 
-MEDIA_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".m4v", ".avi", ".ts", ".m4a", ".wav", ".flac", ".mp3", ".ogg")
+PICTURE_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob",
+                    ".3gp", ".3g2", ".flv", ".f4v", ".wmv", ".asf", ".ogv", ".mxf")  # fmt: skip
+SOUND_SUFFIXES = (".wav", ".w64", ".flac", ".aif", ".aiff", ".caf", ".au", ".m4a", ".mka", ".opus", ".mp3", ".ogg",
+                  ".oga", ".aac", ".ac3", ".mp2", ".wma", ".amr")  # fmt: skip
+"""Of files without pictures; what keeps the sound as it was comes first."""
+MEDIA_SUFFIXES = PICTURE_SUFFIXES + SOUND_SUFFIXES
 
 _SEPARATORS = (",", "\t", ";")
 _LOOKED_AT = 20

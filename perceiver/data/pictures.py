@@ -14,6 +14,8 @@ from perceiver.data.orientation import Orienter
 from perceiver.errors import ClipError
 
 _TIE = 1e-6
+_STRETCHED = 16.0
+"""Times that a pixel may be as wide as high, or as high as wide: eight times what any format has."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class _Converter:
         self._path, self._fit, self._middle = media.path, fit, _Middle()
         self._orient = Orienter(media.video.metadata)
         self._scaler, self._colours = VideoReformatter(), VideoReformatter()
-        self._pixel = float(media.video.sample_aspect_ratio or 1) or 1.0
+        self._pixel = _pixel(media.video)
         self.aspect = 1.0
 
     def __call__(self, frame: Any) -> np.ndarray:
@@ -122,6 +124,12 @@ class _Converter:
         scaled = self._colours.reformat(scaled, format="rgb24", threads=1)
         top, left = (height - size) // 2, (width - size) // 2
         return scaled.to_ndarray()[top : top + size, left : left + size]
+
+
+def _pixel(video: Any) -> float:
+    """Width of a pixel over its height as the container or else the codec says; square where that is absurd."""
+    told = float(video.sample_aspect_ratio or 1)
+    return told if 1 / _STRETCHED <= told <= _STRETCHED else 1.0
 
 
 class _Middle:

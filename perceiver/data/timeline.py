@@ -123,7 +123,7 @@ class Timeline:
 
     def _length(self) -> float:
         streams = self._streams()
-        known = [_stream_end(stream) - self.beginning for stream in streams if stream.duration]
+        known = [self._told_end(stream) for stream in streams if stream.duration]
         duration = max(known, default=(self._container.duration or 0) / av.time_base)
         if len(known) == 2 and known[0] < known[1] < known[0] + _ENCODER_DELAY:
             duration = known[0]  # sound comes in whole frames of its codec and so ends a little after the last picture
@@ -135,9 +135,24 @@ class Timeline:
             return max(self._last_end(stream, near) for stream in streams) or duration
         return duration
 
+    def _told_end(self, stream: Any) -> float:
+        """Where a stream ends that has a length of its own.
+
+        FFmpeg counts an empty edit at an mp4's beginning twice where other edits end it early, and believes a header
+        that tells of less than the index does.
+        """
+        end = float(((stream.start_time or 0) + stream.duration) * stream.time_base) - self.beginning
+        if self._format == "mov" and stream.index_entries:
+            last, late = stream.index_entries[-1], (stream.start_time or 0) * stream.time_base > _ENCODER_DELAY
+            indexed = 0.0 if last.is_discard else float(last.timestamp * stream.time_base) - self.beginning
+            if late or indexed > end + _ENCODER_DELAY:
+                return self._last_end(stream, max(0.0, max(end, indexed) - _NEAR_END)) or end
+        return end
+
     def _last_end(self, stream: Any, start: float) -> float:
         """The end of the last packet, read without decoding."""
-        ends = [p.pts + (p.duration or 0) for p in self._read([stream], start) if p.pts is not None]
+        shown = (p for p in self._read([stream], start) if p.pts is not None and not p.is_discard)
+        ends = [packet.pts + (packet.duration or 0) for packet in shown]
         return float(max(ends) * stream.time_base) - self.beginning if ends else 0.0
 
     def _may_jump(self) -> bool:
@@ -146,16 +161,25 @@ class Timeline:
     def _scan(self) -> float:
         """Finds the jumps, and where the last packet ends after all of them; 0 where a stream without any tells it.
 
-        A jump is taken out of all streams alike, from each one's next packet on.
+        A jump is taken out of all streams alike, from each one's next packet on. What comes first afterwards tells how
+        far it is, but pictures know better than sound.
         """
-        shift, end, seen = 0.0, 0.0, {stream.index: _Seen() for stream in self._streams()}
+        seen = {stream.index: _Seen() for stream in self._streams()}
+        shift, end, settled = 0.0, 0.0, True
         for packet in self._read(self._streams()):
-            stream = seen[packet.stream_index]
+            stream, pictures = seen[packet.stream_index], packet.stream is self._video
             if packet.dts is not None:
                 second = float(packet.time_base)
-                shift -= stream.jump(packet.dts * second + shift, (packet.duration or 0) * second)
-                end = max(end, ((packet.pts or packet.dts) + (packet.duration or 0)) * second + shift)
-            stream.shifted(shift)
+                length = (packet.duration or 0) * second
+                if stream.jumps(packet.dts * second + shift) or (pictures and not settled):
+                    before, shift = shift, stream.next - packet.dts * second
+                    if not settled:
+                        for other in seen.values():
+                            other.move(before, shift)
+                    settled = pictures or self._video is None
+                stream.add(packet.dts * second + shift, length)
+                end = max(end, (packet.pts or packet.dts) * second + shift + length)
+            stream.count(shift)
         self._jumps = {index: stream.shifts for index, stream in seen.items()} if shift else {}
         return end - self.beginning if shift or self._format == "mpeg" else 0.0
 
@@ -178,25 +202,27 @@ class Order:
 
 
 class _Seen:
-    """What was seen of one stream's packets: their number, and `shifts`, (number of a packet, seconds from it on)."""
+    """What was seen of a stream: where its `next` packet should begin, and `shifts`, (packet's number, seconds)."""
 
     def __init__(self) -> None:
-        self._count, self._last, self._next = 0, -math.inf, math.nan
+        self._count, self._last, self.next = 0, -math.inf, math.nan
         self.shifts: list[tuple[int, float]] = []
 
-    def jump(self, at: float, duration: float) -> float:
-        """Seconds by which a packet's time jumps away from where the packet before it ended."""
-        away = at - self._next
-        jump = away if abs(away) > _FORWARD or at + _BACK < self._last else 0.0
-        self._last, self._next = at - jump, at - jump + duration
-        return jump
+    def jumps(self, at: float) -> bool:
+        return abs(at - self.next) > _FORWARD or at + _BACK < self._last
 
-    def shifted(self, shift: float) -> None:
-        """Counts a packet."""
+    def add(self, at: float, length: float) -> None:
+        length = length or (at - self._last if 0 < at - self._last < _FORWARD else 0.0)
+        self._last, self.next = at, at + length
+
+    def count(self, shift: float) -> None:
+        """Counts a packet, and notes a shift that is new from it on."""
         if shift != (self.shifts[-1][1] if self.shifts else 0.0):
             self.shifts.append((self._count, shift))
         self._count += 1
 
-
-def _stream_end(stream: Any) -> float:
-    return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+    def move(self, before: float, shift: float) -> None:
+        """Makes the last shift another one, where it was `before`."""
+        if self.shifts and self.shifts[-1][1] == before:
+            self.shifts[-1] = self.shifts[-1][0], shift
+            self.add(self._last + shift - before, self.next - self._last)
