@@ -1,4 +1,11 @@
-"""One driver per sweep: a file on storage that says who runs it, renewed while they live. Runs on: the driver."""
+"""One driver per sweep: numbered files on storage that say who runs it, renewed while they live. Runs on: the driver.
+
+    <storage>/<sweep>/driver/000003.json     the highest number holds; its `beat` grows while its driver lives
+
+A lease is taken by creating the next number, which storage lets only one of several do: two drivers that start at the
+same moment can't both hold the sweep, and nothing of another's is removed first. Whether a driver on another machine
+lives is told by watching its beat, not by comparing two clocks; on this machine a process that is gone is known.
+"""
 
 import json
 import os
@@ -10,48 +17,46 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
+from orchestrator.console import note
 from orchestrator.errors import Unreachable, UsageError
 from orchestrator.track import storage
 from orchestrator.track.paths import SweepPaths
 
 _RENEW_SECONDS = 10.0
 _EXPIRES_SECONDS = 60.0
+"""A driver that did not renew its lease for so long is taken for dead: storage may be away for a while."""
+_LOOK_SECONDS = 1.0
 
 _held_here: set[str] = set()
 """Tokens of the leases that this process holds."""
 
 
 def holder(paths: SweepPaths) -> dict[str, Any] | None:
-    """Who is running the sweep now: `host`, `pid`, `time` and `token`; None if nobody is."""
-    lease = _read(paths)
-    if lease is None or time.time() - lease["time"] > _EXPIRES_SECONDS:
+    """Who runs the sweep, as far as is known without waiting: `host`, `pid`, and `time`, when it was heard of last by
+    its own clock; None if nobody does.
+    """
+    _, text = _newest(paths)
+    lease = _parse(text)
+    if not lease or lease.get("ended") or _is_gone(lease):
         return None
-    return lease if lease["host"] != socket.gethostname() or _lives(lease) else None
-
-
-def _read(paths: SweepPaths) -> dict[str, Any] | None:
-    """The lease on storage; None where there is none, or something else."""
-    try:
-        lease = storage.read_json(paths.driver)
-    except ValueError:
-        return None
-    known = isinstance(lease, dict) and isinstance(lease.get("time"), float | int)
-    return lease if known and {"host", "pid"} <= lease.keys() else None
+    return {key: lease[key] for key in ("host", "pid", "time")}
 
 
 class Lease:
     """Held while a driver runs a sweep.
 
     A driver that could not renew it for a minute (its machine slept, storage was away) may find the sweep in another's
-    hands: then it has `lost` the lease, and leaves the other's alone.
+    hands: then it has `lost` the lease.
 
     Raises:
-        UsageError: on entering, when another driver holds it.
+        UsageError: on entering, when another driver holds it. That one on another machine is dead is known after a
+            minute.
+        Unreachable: storage does not answer.
     """
 
     def __init__(self, paths: SweepPaths) -> None:
         self._paths = paths
-        self._token = secrets.token_hex(8)
+        self._token, self._number, self._beat = secrets.token_hex(8), 0, 0
         self._lost = False
         self._done = threading.Event()
         self._renewer = threading.Thread(target=self._renew, daemon=True)
@@ -62,14 +67,13 @@ class Lease:
         return self._lost
 
     def __enter__(self) -> "Lease":
-        other = holder(self._paths)
-        if other is not None:
-            raise UsageError(
-                f"sweep {self._paths.sweep} is being run by process {other['pid']} on {other['host']}. "
-                f"Watch it with: sweep status {self._paths.sweep}, or end it with: sweep stop {self._paths.sweep}"
-            )
+        while True:
+            number, text = _newest(self._paths)
+            self._require_free(number, text)
+            if storage.create_text(self._paths.driver(number + 1), self._record()):
+                break  # else another driver was quicker: it holds the sweep now
+        self._number = number + 1
         storage.remove(self._paths.stop)
-        self._write()
         _held_here.add(self._token)
         self._renewer.start()
         return self
@@ -80,36 +84,85 @@ class Lease:
         self._done.set()
         self._renewer.join()
         _held_here.discard(self._token)
-        with suppress(Unreachable):  # it expires by itself
+        with suppress(Unreachable):  # its beat stands still by itself
             if self._is_ours():
-                storage.remove(self._paths.driver)
                 storage.remove(self._paths.stop)
+                storage.write_text(self._paths.driver(self._number), self._record(ended=True))
+                for number in range(1, self._number):
+                    storage.remove(self._paths.driver(number))
+
+    def _require_free(self, number: int, text: str) -> None:
+        """Raises UsageError if the driver that holds this lease lives. Another machine's is watched for a minute."""
+        lease = _parse(text)
+        if not number or (lease and (lease.get("ended") or _is_gone(lease))):
+            return
+        who = f"process {lease['pid']} on {lease['host']}" if lease else "a program of another version"
+        if not (lease and _is_here(lease)):
+            note(f"{who} ran {self._paths.sweep}; looking for {_EXPIRES_SECONDS:.0f} s whether it still does ...")
+            if self._stands_still(number, text):
+                note(f"It does not. Taken over from {who}.")
+                return
+        raise UsageError(
+            f"sweep {self._paths.sweep} is being run by {who}. "
+            f"Watch it with: sweep status {self._paths.sweep}, or end it with: sweep stop {self._paths.sweep}"
+        )
+
+    def _stands_still(self, number: int, text: str) -> bool:
+        began = time.monotonic()
+        while time.monotonic() - began < _EXPIRES_SECONDS:
+            time.sleep(_LOOK_SECONDS)
+            if _newest(self._paths) != (number, text):
+                return False
+        return True
 
     def _renew(self) -> None:
         while not self._lost and not self._done.wait(_RENEW_SECONDS):
             with suppress(Unreachable):  # storage that is away for a moment; the lease outlives six of these
                 if self._is_ours():
-                    self._write()
+                    storage.write_text(self._paths.driver(self._number), self._record())
 
     def _is_ours(self) -> bool:
-        """Whether no other driver has written its lease; one that is gone or damaged is nobody's, so still ours."""
-        lease = _read(self._paths)
-        self._lost = self._lost or (lease is not None and lease.get("token") != self._token)
+        """Whether no other driver has taken a higher number."""
+        self._lost = self._lost or _newest(self._paths)[0] > self._number
         return not self._lost
 
-    def _write(self) -> None:
-        lease = {"host": socket.gethostname(), "pid": os.getpid(), "time": time.time(), "token": self._token}
-        storage.write_text(self._paths.driver, json.dumps(lease))
+    def _record(self, ended: bool = False) -> str:
+        self._beat += 1
+        about = {"host": socket.gethostname(), "pid": os.getpid(), "token": self._token}
+        return json.dumps(about | {"beat": self._beat, "time": time.time(), "ended": ended})
 
 
-def _lives(lease: dict[str, Any]) -> bool:
-    """Whether the process of a lease of this host is there; after a crash its number may be ours, or no process's."""
+def _newest(paths: SweepPaths) -> tuple[int, str]:
+    """The highest lease's number and text; 0 where there is none."""
+    stems = [name.removesuffix(".json") for name in storage.list_names(paths.drivers)]
+    number = max((int(stem) for stem in stems if stem.isdecimal()), default=0)
+    return number, (storage.read_text(paths.driver(number)) or "") if number else ""
+
+
+def _parse(text: str) -> dict[str, Any] | None:
+    """The lease in a file; None for whatever else lies there."""
+    try:
+        lease = json.loads(text)
+    except ValueError:
+        return None
+    known = isinstance(lease, dict) and isinstance(lease.get("pid"), int) and isinstance(lease.get("host"), str)
+    return lease if known and isinstance(lease.get("time"), float | int) else None
+
+
+def _is_here(lease: dict[str, Any]) -> bool:
+    return bool(lease["host"] == socket.gethostname())
+
+
+def _is_gone(lease: dict[str, Any]) -> bool:
+    """Whether the process of a lease of this machine is no more; its number may be ours by now, or no process's."""
+    if not _is_here(lease):
+        return False
     if lease["pid"] == os.getpid():
-        return lease.get("token") in _held_here
+        return lease.get("token") not in _held_here
     try:
         os.kill(lease["pid"], 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
+    except (ProcessLookupError, OverflowError):
         return True
-    return True
+    except PermissionError:
+        return False
+    return False

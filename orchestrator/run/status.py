@@ -24,6 +24,7 @@ _STATES = {
     "FAILED": "failed",
     "KILLED": "interrupted",
 }
+_SILENT_SECONDS = 30.0
 _FINAL = {"final": "(final)"}
 
 
@@ -86,7 +87,7 @@ def print_status(status: SweepStatus, site_option: str = "") -> None:
         _print_sweeps(status.sweeps)
         return
     driver = status.driver
-    print(f"{status.sweep}   " + (f"run by process {driver['pid']} on {driver['host']}" if driver else "not running"))
+    print(f"{status.sweep}   " + (_described(driver) if driver else "not running"))
     columns = [Column("trial"), Column("configuration"), Column("seed", True), Column("state"), Column("done", True)]
     columns += [Column(status.metric, True), Column("attempts", True), Column("error")]
     rows = [
@@ -108,6 +109,13 @@ def print_status(status: SweepStatus, site_option: str = "") -> None:
     ]
     print_table(columns, rows)
     print_next(f"sweep board {status.sweep} {site_option.strip()}".rstrip())
+
+
+def _described(driver: dict[str, Any]) -> str:
+    """Who runs the sweep; a driver elsewhere that has been silent for long may be dead, or its clock another."""
+    silent = time.time() - driver["time"]
+    heard = f", last heard of {silent:.0f} s ago" if silent > _SILENT_SECONDS else ""
+    return f"run by process {driver['pid']} on {driver['host']}{heard}"
 
 
 def request_stop(site: Site, sweep: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Where everything of a sweep lies on storage. Nobody else joins these strings.
 
 <storage>/<sweep>/sweep.json                      the frozen plan: trial -> identity -> run id
-<storage>/<sweep>/driver.json                     who is running the sweep now
+<storage>/<sweep>/driver/<number>.json            who runs the sweep; see run/lease.py
 <storage>/<sweep>/stop                            there while the sweep shall stop
 <storage>/<sweep>/<run id>/artifacts/             one trial: its MLflow run's artifact root
     checkpoints/<clips>/                          see perceiver/state.py
@@ -30,9 +30,13 @@ class SweepPaths:
         return f"{self.root}/sweep.json"
 
     @property
-    def driver(self) -> str:
-        """Who is running the sweep now."""
-        return f"{self.root}/driver.json"
+    def drivers(self) -> str:
+        """The folder of leases."""
+        return f"{self.root}/driver"
+
+    def driver(self, number: int) -> str:
+        """The lease of that number; the highest says who runs the sweep."""
+        return f"{self.drivers}/{number:06d}.json"
 
     @property
     def stop(self) -> str:

@@ -97,7 +97,7 @@ class Recorder:
         """An earlier attempt's run waits for the next one."""
         self._note(run_id, {}, "SCHEDULED")
 
-    def start(self, run_id: str, attempt: int, environments: str) -> None:
+    def start(self, run_id: str, attempt: int, environments: str = "[]") -> None:
         """The trial runs, for the attempt-th time; `environments`: the tag's text."""
         tags = {Tag.STOPPED: "", Tag.ERROR: "", Tag.ATTEMPTS: str(attempt), Tag.ENVIRONMENT: environments}
         self._note(run_id, {str(tag): text for tag, text in tags.items()}, "RUNNING")

@@ -1,9 +1,12 @@
 """Small reads and writes on any fsspec URL, with errors in the user's words."""
 
 import json
+import os
 import posixpath
 import secrets
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -12,6 +15,9 @@ import fsspec
 
 from orchestrator.errors import Unreachable
 
+_EXCLUSIVE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
+"""Storages that make a file only where there is none, also for one of several who ask at once."""
+_SETTLE_SECONDS = 3.0
 _FAILURES = (OSError, ValueError, ImportError, RuntimeError)
 
 
@@ -52,6 +58,63 @@ def write_text(url: str, text: str) -> None:
             Path(target).replace(path)
     except Exception as error:  # botocore and friends have trees of their own
         raise Unreachable(f"{url} can't be written: {error}") from error
+
+
+def create_text(url: str, text: str) -> bool:
+    """Writes a small file that was not there; False where one is, also where another process makes it at this moment.
+
+    Local disks and the large object storages refuse the second of two. On others, what lies there some seconds later
+    counts. The text has to be the writer's own, with a token in it.
+    """
+    fs, path = filesystem(url)
+    protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
+    try:
+        fs.makedirs(posixpath.dirname(path), exist_ok=True)
+        if "file" in protocols:
+            return _link_new(path, text)
+        if exists(url):
+            return False
+        with suppress(FileExistsError, OSError, ValueError):  # each storage says "it is there" in its own way
+            fs.pipe_file(path, text.encode(), mode="create")
+        if not protocols & _EXCLUSIVE:
+            time.sleep(_SETTLE_SECONDS)
+    except Exception as error:
+        raise Unreachable(f"{url} can't be written: {error}") from error
+    found = read_text(url)
+    if found is None:
+        raise Unreachable(f"{url} can't be written: it is not there afterwards")
+    return found == text
+
+
+def _link_new(path: str, text: str) -> bool:
+    """A file appears with all of its text, where the disk knows links, or at least only once."""
+    beside = Path(f"{path}.{secrets.token_hex(4)}.part")
+    try:
+        beside.write_text(text)
+        try:
+            os.link(beside, path)
+        except FileExistsError:
+            raise
+        except OSError:
+            with open(path, "x") as file:
+                file.write(text)
+    except FileExistsError:
+        return False
+    finally:
+        beside.unlink(missing_ok=True)
+    return True
+
+
+def list_names(url: str) -> list[str]:
+    """Names of what lies in a folder, asked anew; none where it is not there."""
+    fs, path = filesystem(url)
+    try:
+        fs.invalidate_cache(path)
+        return [posixpath.basename(str(name).rstrip("/")) for name in fs.ls(path, detail=False)]
+    except FileNotFoundError:
+        return []
+    except Exception as error:
+        raise Unreachable(f"{url} can't be listed: {error}") from error
 
 
 def upload_files(files: Iterable[Path], url: str) -> None:
