@@ -32,7 +32,7 @@ class YamlLoader(yaml.SafeLoader):
     whatever tag asks for it. `<<` merges, which YAML 1.2 dropped and editors know.
     """
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}  # type: ignore[misc]
     yaml_constructors = {
         f"tag:yaml.org,2002:{name}": yaml.SafeLoader.yaml_constructors[f"tag:yaml.org,2002:{name}"]
         for name in ("null", "str", "seq", "map")

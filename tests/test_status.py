@@ -71,7 +71,7 @@ def test_runs_of_a_driver_that_died_are_shown_as_they_are_and_nothing_is_written
     assert (trial.state, trial.error) == ("interrupted", "its driver died")
     run = MlflowClient(site.tracking).get_run(run_id)
     assert run.info.status == "RUNNING", "on another machine the driver may live, and only be slow to renew its lease"
-    assert Tag.STOPPED not in run.data.tags
+    assert not run.data.tags.get(Tag.STOPPED)
 
 
 def test_the_commands_that_a_status_proposes_go_to_the_same_site(
