@@ -104,7 +104,7 @@ def damaged_file(folder: Path) -> None:
         (empty_lists, ["empty list", "the training list has no row", "the evaluation list has no row"]),
         (capitals, ["train keeps 0 of 4 rows", "line 4: CLIP0, but the file is called clip0"]),
         (milliseconds, ["times look like milliseconds", "train_segments.csv line 4", "30 and 40"]),
-        (few_files, ["train keeps 4 of 13 rows", "gone0 at 0 s has no file", "name the file <YTID>.mp4"]),
+        (few_files, ["train keeps 4 of 13 rows", "gone0 at 0 s has no file", "name each file <YTID>.mp4"]),
         (unknown_label, ["eval_segments.csv line 6", "/m/zebra", "add the label to class_labels_indices.csv"]),
         (class_of_the_evaluation, ["class that only the evaluation has", "Class b: 2 evaluation clips"]),
         (damaged_file, ["file not media", "clip1.wav", "delete it"]),
@@ -202,3 +202,36 @@ def test_a_file_that_kills_its_reader_costs_only_itself(tmp_path: Path) -> None:
     files = [file for file in listing(tmp_path) if file.name.endswith(".wav")]
     reasons = {Path(found.path).stem: found.reason for found in spread(_ends_on_clip2, files, 2)}
     assert reasons == {**dict.fromkeys(NAMES), "clip2": KILLS}
+
+
+def test_a_plan_knows_what_a_check_found(tmp_path: Path) -> None:
+    from perceiver.data.digest import describe
+
+    place = tmp_path / "set"
+    place.mkdir()
+    damaged_file(place)
+    source = DataSource(str(place))
+    before = describe(source)
+    assert not before.known.known and not before.told
+    assert sweep("data", "check", str(place)).exit_code == 3
+    after = describe(source)
+    assert after == before and after.known.lacks("video") and "1 not media" in after.told[0]
+    (tmp_path / "site.yaml").write_text(f"data: {{own: '{place}'}}\n")
+    (tmp_path / "own.yaml").write_text(
+        "sweep: own\nquestion: Does it work?\nbase: tiny\nset: {data.set: own, model.classes: 2}\n"
+        "vary: {by: one-factor, factors: {train.lr: [0.001, 0.002]}}\nseeds: 1\n"
+    )
+    planned = sweep("plan", str(tmp_path / "own.yaml"), "--site", str(tmp_path / "site.yaml"))
+    assert "1 not media" in planned.stdout and "clip1.wav" in planned.stdout, planned.output
+
+
+def test_rows_behind_their_files_end_and_rows_in_doubt_are_told_with_their_line(tmp_path: Path) -> None:
+    make_wavs(tmp_path / "clips", [f"video{n}.wav" for n in range(5)], 4.0, 1_000)
+    make_wavs(tmp_path / "clips", ["short.wav"], 2.5, 1_000)
+    whole = [f'video{n}, {start}.0, {start + 1}.0, "/m/a"' for n in range(5) for start in (0, 2)]
+    write_lists(tmp_path, [*whole, 'short, 5.0, 6.0, "/m/a"', 'short, 1.0, 2.0, "/m/a"'], [])
+    (tmp_path / "eval_segments.csv").write_text('video0, 3.0, 4.0, "/m/a"\n')
+    report = check(DataSource(str(tmp_path)), journal=tmp_path / "journal")
+    told = {flaw.kind: flaw for flaw in report.flaws}
+    behind = told["row begins behind its file's end"]
+    assert behind.count == 1 and behind.examples[0].startswith("train_segments.csv line 14: row 5-6, but short.wav")

@@ -19,6 +19,7 @@ from perceiver.data.check_report import Report
 from perceiver.data.files import File
 from perceiver.data.flaws import flaws_of_files
 from perceiver.data.probe import probe
+from perceiver.data.row_parts import flaws_of_parts
 from perceiver.data.verdicts import FileReport, Verdicts
 
 _KEPT_EVERY = 1.0
@@ -45,22 +46,23 @@ def check(
         DataError: the folder is not there or can't be listed.
     """
     report = Report(source.url)
-    files = read_lists(report, source)
+    files, layout, left_open = read_lists(report, source)
     verdicts = Verdicts(None if journal is None else Path(journal))
     known = {} if again else verdicts.known(files)
     report.files = list(known.values())
     if progress is not None:
         progress(len(known), len(files))
     left = [file for file in files if file.path not in known]
-    with closing(
-        _remembered(verdicts, left, run)
-    ) as reports:  # closed at once: after a Ctrl-C too, all is written down
+    with closing(_remembered(verdicts, left, run)) as reports:  # so that what came before a Ctrl-C is written down
         for found in reports:
             report.files.append(found)
             if progress is not None:
                 progress(len(report.files), len(files))
     report.files.sort(key=lambda file: file.path)
     report.flaws += flaws_of_files(report.files)
+    if layout is not None and left_open:
+        seconds = {file.path: file.seconds for file in report.files if not file.reason}
+        report.flaws += flaws_of_parts(layout, left_open, seconds)
     return report
 
 

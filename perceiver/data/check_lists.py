@@ -2,72 +2,107 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from perceiver.data.audioset import LABELS_FILE, MEDIA_SUFFIXES, DataSource, Layout, Problems, Segment, Split
 from perceiver.data.check_report import NOT_NAMED, Report
+from perceiver.data.content import Listed
 from perceiver.data.files import File, FilePair, list_files
 from perceiver.data.flaws import Flaw, flaws_of_classes, flaws_of_rows
 from perceiver.data.names import segment_lists
 from perceiver.data.own_clips import find_clips, media_of
-from perceiver.data.row_signs import signs_of
+from perceiver.data.row_signs import LONGEST, signs_of
+from perceiver.data.segments import NO_FILE
 from perceiver.data.shards import SPLITS, ShardedLayout, cure_of_misread, misread, open_layout, read_shards
 from perceiver.errors import DataError
 
 _CALLED = {"train": "training", "eval": "evaluation"}
 
 
-def read_lists(report: Report, source: DataSource) -> list[File]:
-    """Fills in what the lists say and what is wrong with them; gives the files to look into, by path.
+class SetFiles(NamedTuple):
+    """The files to look into, by path; the layout that they were found by; the splits with rows of which the file's
+    length has to tell what they read."""
+
+    files: list[File]
+    layout: Layout | None = None
+    open: Sequence[Split] = ()
+
+
+@dataclass
+class SplitRows:
+    """What the rows of a split have: files, by path; whether some are longer than an hour; whether it is open for some
+    which part of their file they read."""
+
+    files: dict[str, File] = field(default_factory=dict)
+    long: bool = False
+    open: bool = False
+
+    def add(self, row: Segment) -> None:
+        self.files[row.path] = File(row.path, row.size)
+        self.long |= row.end - row.start > LONGEST
+        self.open |= row.start > 0 and not row.trimmed
+
+
+def read_lists(report: Report, source: DataSource) -> SetFiles:
+    """Fills in what the lists say and what is wrong with them; gives the files to look into.
 
     Raises:
         DataError: the folder is not there or can't be listed; an ingested set that is damaged or not complete.
     """
     if (shards := read_shards(source.url)) is not None:
-        layout = open_layout(source)
+        stored = open_layout(source)
         if wrong := misread(shards):
             cure = cure_of_misread(source.url, shards)
             report.flaws.append(Flaw("another reader", 1, [f"{source.url} {wrong}"], cure))
-        named = {path: file for split in SPLITS for path, file in _read_split(report, layout, split).items()}
-        return [File(file.path, file.size, shards.digest) for file in named.values()]
+        named = {path: file for split in SPLITS for path, file in _read_split(report, stored, split).files.items()}
+        return SetFiles([File(file.path, file.size, shards.digest) for file in named.values()])
     listed = list_files(source.url)
-    media = {file.path: file for file in media_of(listed)}
     report.flaws += _missing_lists(source.url, listed)
-    named = media if _lacks_both(listed) else _read_set(report, source, media)
+    layout = None if all(_lacks(listed, split) for split in SPLITS) else _layout(report, source)
+    rows = {split: SplitRows() for split in SPLITS}
+    named = _read_splits(report, layout, rows) if layout else {file.path: file for file in media_of(listed)}
     used = {part for path in named for part in _parts(path)}
     report.others = {file.path: _what(file) for file in listed if file.path not in used}
-    return sorted(named.values(), key=lambda file: file.path)
+    left_open = [split for split, found in rows.items() if found.open]
+    return SetFiles(sorted(named.values(), key=lambda file: file.path), layout, left_open)
 
 
-def _read_set(report: Report, source: DataSource, media: dict[str, File]) -> dict[str, File]:
-    """The files that rows name; all media files where the rows can't be read."""
+def _layout(report: Report, source: DataSource) -> Layout | None:
+    """The set's layout; None where its rows can't be read, since it has no label list that can be used."""
     try:
-        layout = Layout(source)
+        return Layout(source)
     except DataError as error:
         cure = f"put AudioSet's {LABELS_FILE} into the folder, or make one:  sweep data init {source.url}"
         report.flaws.append(Flaw("label list", 1, [str(error)], cure))
-        return media
-    named: dict[str, File] = {}
+        return None
+
+
+def _read_splits(report: Report, layout: Layout, rows: dict[Split, SplitRows]) -> dict[str, File]:
+    """The files that rows name, by path, as they were listed."""
+    named, listed = dict[str, File](), Listed(layout.files)
     for split in SPLITS:
         try:
             if not segment_lists(layout.files, split)[0]:
                 continue
-            found = _read_split(report, layout, split)
+            rows[split] = _read_split(report, layout, split)
         except DataError as error:
             report.flaws.append(Flaw("lists", 1, [str(error)], "keep one list of the split in the folder"))
             continue
-        named |= {path: _stamped(file, media) for path, file in found.items()}
-        report.flaws += signs_of(layout, split, report.rows[split], report.problems[split])
+        named |= {path: listed.as_one(path) for path in rows[split].files}
+        if rows[split].long or report.problems[split].counts[NO_FILE] > report.rows[split]:
+            report.flaws += signs_of(layout, split)
     report.flaws += flaws_of_classes(report.label_counts)
     return named
 
 
-def _read_split(report: Report, layout: Layout | ShardedLayout, split: Split) -> dict[str, File]:
-    problems, counts, files, rows = Problems(), Counter[int](), {}, 0
+def _read_split(report: Report, layout: Layout | ShardedLayout, split: Split) -> SplitRows:
+    problems, counts, found, rows = Problems(), Counter[int](), SplitRows(), 0
     for row in layout.segments(split):
         if isinstance(row, Segment):
             rows += 1
             counts.update(row.labels)
-            files[row.path] = File(row.path, row.size)
+            found.add(row)
         else:
             problems.add(row)
     report.rows[split], report.problems[split] = rows, problems
@@ -75,12 +110,13 @@ def _read_split(report: Report, layout: Layout | ShardedLayout, split: Split) ->
     if not rows and not problems.counts:
         report.flaws.append(Flaw("empty list", 1, [f"the {_CALLED[split]} list has no row"], "write its rows into it"))
     report.flaws += flaws_of_rows(split, rows, problems)
-    return files
+    return found
 
 
 def _missing_lists(url: str, listed: Sequence[File]) -> Iterator[Flaw]:
     """What a folder that lacks a list looks like, and what makes it."""
-    if _lacks_both(listed):
+    lacking = [split for split in SPLITS if _lacks(listed, split)]
+    if len(lacking) == len(SPLITS):
         found = find_clips(url, listed)
         if found is None:
             looks = f"{len(media_of(listed)):,} media files, and neither a folder per class nor a table that names them"
@@ -90,15 +126,11 @@ def _missing_lists(url: str, listed: Sequence[File]) -> Iterator[Flaw]:
         example = f"{url} has no train_segments.csv and no eval_segments.csv: {looks}"
         yield Flaw("no segment lists", 1, [example], f"{cure}:  sweep data init {url}")
         return
-    for split in (split for split in SPLITS if _lacks(listed, split)):
+    for split in lacking:
         there = next(file for file in listed if file.name.lower().endswith("_segments.csv"))
         example = f"{url} has {there.inner}, but no {split}_segments.csv"
         make = f"mv {there.path} {url.rstrip('/')}/clips.csv; sweep data init {url}"
         yield Flaw(f"no {_CALLED[split]} list", 1, [example], f"write one, or make both lists of all rows:  {make}")
-
-
-def _lacks_both(listed: Sequence[File]) -> bool:
-    return all(_lacks(listed, split) for split in SPLITS)
 
 
 def _lacks(listed: Sequence[File], split: Split) -> bool:
@@ -107,13 +139,6 @@ def _lacks(listed: Sequence[File], split: Split) -> bool:
         return not segment_lists(listed, split)[0]
     except DataError:
         return False
-
-
-def _stamped(file: File, media: dict[str, File]) -> File:
-    """A row's file as it was listed; one of two files has the stamps of both."""
-    if file.path in media:
-        return media[file.path]
-    return File(file.path, file.size, " ".join(media[part].stamp for part in _parts(file.path) if part in media))
 
 
 def _parts(path: str) -> list[str]:

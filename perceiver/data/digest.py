@@ -14,13 +14,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from perceiver.data.audioset import DataSource, Layout, Problem, Problems, Segment, Split
-from perceiver.data.content import Progress, with_contents
+from perceiver.data.content import Listed, Progress, with_contents
 from perceiver.data.habit import Habits, Sample, SampledRow, find_habit
 from perceiver.data.lengths import lengths_of
 from perceiver.data.listing import Listing, text_of
 from perceiver.data.recipe import CLASSES
 from perceiver.data.segments import Planned
 from perceiver.data.shards import SPLITS, read_shards, require_complete, require_current
+from perceiver.data.verdicts import Known, known_of
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class DataDescription:
     """Whether its files are whole videos or cut segments, where their names don't say it, and how sure that is."""
     listing: Mapping[str, str] = field(default_factory=dict)
     """Split -> what workers compare; see `listing`."""
+    known: Known = field(default_factory=Known, compare=False)
+    """What `sweep data check` found in its files, as far as they have not changed since."""
 
     @property
     def planned(self) -> Planned:
@@ -85,23 +88,27 @@ def habits_of(layout: Layout, rows: Iterable[Segment | Problem]) -> Habits:
 
 
 def _describe(layout: Layout, progress: Progress | None) -> DataDescription:
-    sha, sample = hashlib.sha256(), Sample()
+    sha, sample, paths = hashlib.sha256(), Sample(), set[str]()
     problems, listings = ({split: kind() for split in SPLITS} for kind in (Problems, Listing))
     for label in layout.classes:
         sha.update(f"class {label.mid}\n".encode())
     for split, row, content in with_contents(_usable(layout, problems), layout.files, progress):
         listings[split].add(row)
+        paths.add(row.path)
         _offer(sample, row)
         sha.update(f"{split} {text_of(row)}{content}\n".encode())
+    listed = Listed(layout.files)
+    known = known_of(listed.as_one(path) for path in paths)
     habits = _habits(sample, layout)
     sha.update(f"habit {habits.habit}\n".encode())
     train, evaluation = (listings[split].rows for split in SPLITS)
     left_out = {split: dict(found.counts) for split, found in problems.items() if found.counts}
     told = [f"{split} rows: {line}" for split, found in problems.items() for line in found.told()]
     told += [f"whole videos or cut: {habits}"] if str(habits) else []
+    told += [str(known)] if str(known) else []
     listing = {split: str(listing) for split, listing in listings.items()}
     return DataDescription(
-        sha.hexdigest(), train, evaluation, len(layout.classes), left_out, tuple(told), habits, listing
+        sha.hexdigest(), train, evaluation, len(layout.classes), left_out, tuple(told), habits, listing, known
     )
 
 

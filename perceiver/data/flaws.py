@@ -12,7 +12,8 @@ from perceiver.data.audioset import Problems
 from perceiver.data.segments import CURES, NO_FILE
 from perceiver.data.verdicts import FileReport
 
-_EXAMPLES = 3
+EXAMPLES = 3
+"""Places that are told of each kind."""
 _ENOUGH = 0.5
 """Share of a split's rows that have a file, below which something else is wrong than that videos were taken offline."""
 
@@ -53,7 +54,7 @@ def flaws_of_files(reports: Iterable[FileReport]) -> Iterator[Flaw]:
         if report.reason:
             by_reason[report.reason].append(report)
     for reason, found in sorted(by_reason.items(), key=lambda pair: -len(pair[1])):
-        examples = [report.message for report in found[:_EXAMPLES]]
+        examples = [report.message for report in found[:EXAMPLES]]
         yield Flaw(f"file {reason}", len(found), examples, _FILE_CURES.get(reason, _AGAIN))
 
 
@@ -63,7 +64,7 @@ def flaws_of_rows(split: str, rows: int, problems: Problems) -> Iterator[Flaw]:
     Rows without a file are one only where most have none.
     """
     for reason, count in [*problems.counts.most_common(), *problems.notes.most_common()]:
-        examples = [problem.message for problem in problems.examples(reason, _EXAMPLES)]
+        examples = [problem.message for problem in problems.examples(reason, EXAMPLES)]
         cure = CURES.get(reason, "mend the row")
         if reason == NO_FILE and rows < _ENOUGH * (rows + count):
             yield Flaw(f"{split} keeps {rows:,} of {rows + count:,} rows", count, examples, cure)
@@ -78,6 +79,6 @@ def flaws_of_classes(label_counts: Mapping[str, Mapping[str, int]]) -> Iterator[
         return
     lone = [name for name, count in evaluation.items() if count and not train.get(name)]
     if lone:
-        examples = [f"{name}: {evaluation[name]:,} evaluation clips" for name in lone[:_EXAMPLES]]
+        examples = [f"{name}: {evaluation[name]:,} evaluation clips" for name in lone[:EXAMPLES]]
         cure = "add training clips of them, or take them out of the evaluation"
         yield Flaw("class that only the evaluation has", len(lone), examples, cure)

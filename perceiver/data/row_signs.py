@@ -6,15 +6,13 @@ Looked for only where something is wrong; each sign is a flaw of its own, with w
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from perceiver.data.audioset import Layout, Problems, Split
-from perceiver.data.flaws import Flaw
+from perceiver.data.audioset import Layout, Split
+from perceiver.data.flaws import EXAMPLES, Flaw
 from perceiver.data.lists import Row, Table
 from perceiver.data.names import segment_lists
 from perceiver.data.own_clips import media_of
-from perceiver.data.segments import NO_FILE
 
-_EXAMPLES = 3
-_LONGEST = 3_600.0
+LONGEST = 3_600.0
 """Seconds of a segment, beyond which they are rather milliseconds."""
 
 
@@ -23,12 +21,11 @@ class _Place(NamedTuple):
     row: Row
 
 
-def signs_of(layout: Layout, split: Split, rows: int, problems: Problems) -> Iterator[Flaw]:
+def signs_of(layout: Layout, split: Split) -> Iterator[Flaw]:
     """What the rows of a split have in common, where few of them have a file or their times are too long."""
     places = list(_places(layout, split))
     yield from _milliseconds(places)
-    if problems.counts[NO_FILE] > rows:
-        yield from _other_case(layout, places)
+    yield from _other_case(layout, places)
 
 
 def _places(layout: Layout, split: Split) -> Iterator[_Place]:
@@ -39,10 +36,10 @@ def _places(layout: Layout, split: Split) -> Iterator[_Place]:
 
 
 def _milliseconds(places: list[_Place]) -> Iterator[Flaw]:
-    long = [place for place in places if place.row.end - place.row.start > _LONGEST]
+    long = [place for place in places if place.row.end - place.row.start > LONGEST]
     if long and len(long) > 0.5 * len(places):
         examples = [
-            f"{where}: {row.id} starts at {row.start:g} s and ends at {row.end:g} s" for where, row in long[:_EXAMPLES]
+            f"{where}: {row.id} starts at {row.start:g} s and ends at {row.end:g} s" for where, row in long[:EXAMPLES]
         ]
         cure = f"write seconds: {long[0].row.start / 1000:g} and {long[0].row.end / 1000:g} in the first of these rows"
         yield Flaw("times look like milliseconds", len(long), examples, cure)
@@ -55,4 +52,4 @@ def _other_case(layout: Layout, places: list[_Place]) -> Iterator[Flaw]:
     if found:
         examples = [f"{where}: {row.id}, but the file is called {folded[row.id.casefold()]}" for where, row in found]
         cure = "write the names as the files have them; capitals and small letters are different"
-        yield Flaw("names differ in capitals", len(found), examples[:_EXAMPLES], cure)
+        yield Flaw("names differ in capitals", len(found), examples[:EXAMPLES], cure)

@@ -83,6 +83,13 @@ class Known:
     reasons: Mapping[str, int] = field(default_factory=dict)
     """Why files can't be read -> how many, the commonest first."""
 
+    def __str__(self) -> str:
+        """A line for people; empty where there is nothing to tell."""
+        if not self.unreadable:
+            return ""
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.reasons.items())
+        return f"files that can't be read, says `sweep data check`: {reasons} ({self.unreadable[0].message})"
+
     def lacks(self, modality: str) -> bool:
         """Whether every file is known and none that can be read has this modality, "video" or "audio"."""
         return self.known == self.files > len(self.unreadable) and not getattr(self, modality)
