@@ -367,6 +367,21 @@ def test_an_older_copy_with_louder_sound_is_not_kept(tmp_path: Path, channels: i
         describe(copy)
 
 
+@pytest.mark.parametrize(("rotation", "kept"), [(0, True), (90, True), (30, False)])
+def test_an_older_copy_is_kept_where_its_pictures_were_turned_right(tmp_path: Path, rotation: int, kept: bool) -> None:
+    source, copy = sounding(tmp_path / "set", 1), str(tmp_path / "copy")
+    pictures = [(number / 25, grey(90)) for number in range(12)]
+    (tmp_path / "set" / "clips" / "f_0.wav").unlink()
+    make_media(tmp_path / "set" / "clips" / "f_0.mp4", pictures, rotation=rotation)
+    ingest(source, copy, FORM)
+    made_before(copy)
+    if kept:
+        assert ingest(source, copy, FORM).renewed == 2
+    else:
+        with pytest.raises(DataError, match=r"f_0.mp4 is mirrored, tilted or turned"):
+            ingest(source, copy, FORM)
+
+
 def test_plan_and_check_tell_of_an_older_copy(tmp_path: Path) -> None:
     ingest(sounding(tmp_path / "many", 2), str(tmp_path / "copy"), FORM)
     made_before(tmp_path / "copy")

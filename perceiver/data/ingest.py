@@ -22,7 +22,8 @@ from typing import Any
 
 from perceiver.data.audioset import LABELS_FILE, DataSource
 from perceiver.data.files import PART, File, find_files, is_local, join, read_bytes, write_bytes
-from perceiver.data.packing import ShardRecord, ShardTask, renew_shard, write_shard
+from perceiver.data.packing import ShardRecord, ShardTask, write_shard
+from perceiver.data.renewal import renew_shard
 from perceiver.data.shard_plan import Place, ShardPlan
 from perceiver.data.shards import (
     INDEX_FILE,

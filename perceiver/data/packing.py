@@ -9,19 +9,18 @@ import tarfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from typing import NamedTuple
 
 from perceiver.data.audioset import Segment, Split
-from perceiver.data.clips import DEADLINE, segment
+from perceiver.data.clips import DEADLINE
 from perceiver.data.dataset import Clip
 from perceiver.data.encode import encode
-from perceiver.data.files import join, name_of, read_bytes, write_bytes, writing
+from perceiver.data.files import join, name_of, write_bytes, writing
 from perceiver.data.habit import Habit
-from perceiver.data.media import Media
 from perceiver.data.shards import READER, VERSION, Form
-from perceiver.errors import ClipError, DataError, PerceiverError, StorageError
+from perceiver.errors import ClipError, DataError, StorageError
 
 
 @dataclass(frozen=True)
@@ -161,44 +160,12 @@ def write_shard(task: ShardTask) -> ShardRecord:
     return record
 
 
-def renew_shard(task: ShardTask) -> ShardRecord:
-    """Makes a shard of an older reader this one's, where all its sound is mono and each row names the same part of its
-    file: both read that alike, but for peaks beyond full scale, which the older one cut off.
-
-    Where a file has more channels, or can't be looked into, the shard stays as it is, and the record's `failure` says
-    why. Only the files' headers are read.
-    """
-    try:
-        record = ShardRecord.parse(read_bytes(task.record))
-        if record is None:
-            return ShardRecord(task.split, task.number, task.key(), failure=f"{task.record} can't be read")
-        for clip in (_clip(task, task.rows[each.row]) for each in record.clips):
-            with Media(clip.path, DEADLINE) as media:
-                if media.audio is not None and (channels := media.audio.codec_context.channels) > 1:
-                    return replace(record, failure=f"{clip.path} has {channels} channels")
-                if segment(clip, media.duration) != _older_segment(clip, media.duration):
-                    where = f"{clip.path} lasts {media.duration:.2f} s"
-                    return replace(record, failure=f"row {clip.id} at {clip.start:g} s was read elsewhere: {where}")
-        record = replace(record, reader=READER)
-        write_bytes(task.record, record.to_text().encode())
-    except PerceiverError as error:
-        return ShardRecord(task.split, task.number, task.key(), failure=str(error))
-    return record
-
-
-def _clip(task: ShardTask, row: Segment) -> Clip:
+def clip_of(task: ShardTask, row: Segment) -> Clip:
     return Clip(row.id, row.path, row.start, row.end, row.trimmed, row.labels, task.habit)
 
 
-def _older_segment(clip: Clip, duration: float) -> tuple[float, float]:
-    """Where the first reader took a clip's segment to lie in its file."""
-    length = clip.end - clip.start
-    is_whole = not clip.trimmed and clip.start > 0 and duration >= clip.end - 0.1
-    return (clip.start, length) if is_whole else (0.0, min(length, duration))
-
-
 def _pack(tar: tarfile.TarFile, task: ShardTask, row: int) -> Packed:
-    clip = _clip(task, task.rows[row])
+    clip = clip_of(task, task.rows[row])
     members = (_encode_apart if task.careful else encode)(clip, task.split, task.form, task.labels(task.rows[row]))
     key = f"{task.first + row:08d}-{re.sub('[^A-Za-z0-9_-]', '-', clip.id)[:60]}"  # no dot: a suffix begins there
     first, sha = tar.offset, hashlib.sha256()
