@@ -63,6 +63,7 @@ class Layout:
         self.classes = read_classes(source)
         self.clips = ClipFiles(source.url, self.files, lambda: self._numbered)
         self._labels = LabelIndex(self.classes)
+        self._found: dict[Split, tuple[list[File], list[File]]] = {}
 
     def segment_files(self, split: Split) -> list[File]:
         """The CSVs of a split, sorted by name.
@@ -70,7 +71,7 @@ class Layout:
         Raises:
             DataError: there is none; names what was looked for and what is there. Or more than one of the evaluation.
         """
-        found, _ = segment_lists(self.files, split)
+        found, _ = self._lists(split)
         if not found:
             tables = [file.inner for file in self.files if file.name.lower().endswith((".csv", ".tsv"))]
             named = ", ".join(sorted(tables)) or "none"
@@ -87,8 +88,9 @@ class Layout:
         held_out = self._scans["eval"].times if split == "train" else {}
         again, joined = self._scans[split].again, dict[Key, set[int]]()
         for file in lists:
+            name = file.inner
             for line, row in self._tables[file.path].rows():
-                where = f"{file.inner} line {line}"
+                where = f"{name} line {line}"
                 try:
                     if isinstance(row, RowError):
                         raise row
@@ -114,9 +116,9 @@ class Layout:
         if row[:3] in joined:
             yield self._joined(where, row, joined[row[:3]])
             return
+        found = self.clips.find(clip, start, end, named)
         if more:
             joined[row[:3]] = set(self._labels.numbers(clip, fields))
-        found = self.clips.find(clip, start, end, named)
         if found.note is not None:
             reason, message = found.note
             yield Problem(where, reason, f"{where}: {message}", used=True)
@@ -133,7 +135,7 @@ class Layout:
 
     def _notes(self, split: Split, lists: list[File]) -> Iterator[Problem]:
         """Lists that are not used, and used ones that somebody may not have meant."""
-        for file in segment_lists(self.files, split)[1]:
+        for file in self._lists(split)[1]:
             used = " and ".join(each.inner for each in lists)
             yield Problem(file.inner, "list not used", f"{file.inner} is not used beside {used}", used=True)
         if len(lists) > 1 and not are_published(lists):
@@ -142,9 +144,15 @@ class Layout:
                     file.inner, "one of several lists", f"{file.inner} is one of {len(lists)} lists", used=True
                 )
 
+    def _lists(self, split: Split) -> tuple[list[File], list[File]]:
+        """See `segment_lists`; looked for once, since two million files are."""
+        if split not in self._found:
+            self._found[split] = segment_lists(self.files, split)
+        return self._found[split]
+
     @cached_property
     def _tables(self) -> dict[str, Table]:
-        lists = [file for split in _SPLITS for file in segment_lists(self.files, split)[0]]
+        lists = [file for split in _SPLITS for file in self._lists(split)[0]]
         return {file.path: Table.read(file.path) for file in lists}
 
     @cached_property
@@ -158,7 +166,7 @@ class Layout:
 
     def _scan(self, split: Split) -> "_Scan":
         scan, seen = _Scan(), set[Key]()
-        for file in segment_lists(self.files, split)[0]:
+        for file in self._lists(split)[0]:
             for _, row in self._tables[file.path].rows():
                 if isinstance(row, Row):
                     scan.add(row, seen, with_times=split == "eval")

@@ -39,7 +39,7 @@ class ClipFiles:
 
     def __init__(self, url: str, files: Sequence[File], numbered: Callable[[], Collection[str]]) -> None:
         self._url, self._numbered = url, numbered
-        self._media = [file for file in files if file.name.lower().endswith(MEDIA_SUFFIXES)]
+        self._media = [file for file in files if file.path.lower().endswith(MEDIA_SUFFIXES)]
         sounds = sum(_is_sound(file) for file in self._media)
         self._mixed = 0 < sounds < len(self._media)
         """Some files are sound and some are more, so that a row may have one of each."""
@@ -84,6 +84,9 @@ class ClipFiles:
         if len(found) == 1 == len(stems[found[0][0]]):  # as nearly all rows have it
             (one,) = stems[found[0][0]]
             return Found(one.path, one.size, found[0][1])
+        if len(found) == 1 and len(stems[found[0][0]]) == 1:
+            (only,) = stems[found[0][0]]
+            return Found(only.path, only.size, found[0][1])
         files = {(stem, trimmed): stems[stem] for stem, trimmed in found}
         trimmed = next((key[1] for key, each in files.items() if not all(map(_is_sound, each))), found[0][1])
         alike = [each for key, each in files.items() if key[1] == trimmed]

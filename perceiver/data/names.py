@@ -28,7 +28,8 @@ def segment_lists(files: Sequence[File], split: Split) -> tuple[list[File], list
         DataError: more than one list of the evaluation, and nothing says which one counts.
     """
     files = [file for file in files if f"{split}_segments" in file.path.lower()]  # quickly, of a million
-    alike = [file for file in files if f"{split}_segments" in file.name.lower() and ".csv" in file.name.lower()]
+    tables = [file for file in files if "_segments" in file.path.lower()]  # of two million files, these few
+    alike = [file for file in tables if f"{split}_segments" in file.name.lower() and ".csv" in file.name.lower()]
     lists = [f for f in alike if f.name.lower().endswith(f"{split}_segments.csv") and not is_backup(f.inner)]
     published = [file for file in lists if file.name.lower() in _PUBLISHED[split]]
     named = published or lists
