@@ -184,6 +184,27 @@ def segments(folder: Path) -> list[Segment]:
     return [row for part in ("train", "eval") for row in layout.segments(part) if isinstance(row, Segment)]
 
 
+def test_tables_as_well_known_sets_have_them(tmp_path: Path) -> None:
+    kinetics, strong, fsd = (tmp_path / name for name in ("kinetics", "strong", "fsd"))
+    ids = [f"abcdefghij{n}" for n in range(4)]
+    make_wavs(kinetics, [f"train/{name}_{n * 10:06d}_{n * 10 + 10:06d}.wav" for n, name in enumerate(ids)])
+    rows = [f"{'ab'[n % 2]},{name},{n * 10},{n * 10 + 10},train" for n, name in enumerate(ids)]
+    (kinetics / "train.csv").write_text("\n".join(["label,youtube_id,time_start,time_end,split", *rows]))
+    init(kinetics)
+    assert len(together(read(kinetics))) == 4 and {row.end for row in segments(kinetics)} == {0.2}
+    make_wavs(strong / "clips", [f"{name}.wav" for name in ids], 3.0)
+    rows = [f"{name}_30000\t{start}\t{start + 1}\t/m/{label}" for name in ids for start, label in ((0, "a"), (1, "b"))]
+    header = "segment_id\tstart_time_seconds\tend_time_seconds\tlabel"
+    (strong / "train_strong.tsv").write_text("\n".join([header, *rows]))
+    init(strong)
+    assert {(row.start, row.end, row.labels) for row in segments(strong)} == {(0.0, 1.0, (0,)), (1.0, 2.0, (1,))}
+    make_wavs(fsd, [f"dev_audio/{n}.wav" for n in range(4)] + ["eval_audio/4.wav"])
+    (fsd / "dev.csv").write_text("fname,labels,split\n" + "".join(f'{n},"x,{"yz"[n % 2]}",train\n' for n in range(4)))
+    (fsd / "eval.csv").write_text('fname,labels\n4,"x,y"\n')
+    (fsd / "vocabulary.csv").write_text("0,x,/m/1\n1,y,/m/2\n2,z,/m/3\n")
+    assert init(fsd)["rows"] == {"train": 4, "eval": 1} and read(fsd)["eval"] == {"eval_audio/4.wav": ("x", "y")}
+
+
 def test_takes_of_one_recording_stay_in_one_split(tmp_path: Path) -> None:
     names = [f"{kind}/{kind}_{n:03d}_take{take}.wav" for kind in ("dog", "cat") for n in range(8) for take in (1, 2, 3)]
     make_wavs(tmp_path, names)

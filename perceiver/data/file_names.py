@@ -11,8 +11,12 @@ from typing import NamedTuple
 from perceiver.data.files import File, local_path
 from perceiver.data.lists import MEDIA_SUFFIXES, PICTURE_SUFFIXES
 
-_CUT = re.compile(r"(.+?)_\d+(?:\.\d+)?(?:_\d+(?:\.\d+)?)?")
+_CUT = re.compile(r"(.+?)_(\d+(?:\.\d+)?)(?:_\d+(?:\.\d+)?)?")
 """Names that a start was added to."""
+
+
+_YOUTUBE = 11
+"""Letters of a YouTube id."""
 
 
 class Match(NamedTuple):
@@ -35,18 +39,21 @@ class FileNames:
         self.paths = {below(url, file.path): file for file in media}
         self.beside = _beside(self.paths)
         self._by_name: dict[str, list[str]] = {}
-        self._sources = {cut[1].casefold() for path in self.paths if (cut := _CUT.fullmatch(stem(_last(path))))}
+        self._cuts: dict[str, dict[float, list[str]]] = {}
+        """Name of a source -> start that a file's name tells -> paths."""
         for path, file in self.paths.items():
             if file not in self.beside:
                 for name in {path, stem(path), file.name, stem(file.name)}:
                     self._by_name.setdefault(name.casefold(), []).append(path)
+                if cut := _CUT.fullmatch(stem(file.name).casefold()):
+                    self._cuts.setdefault(cut[1], {}).setdefault(float(cut[2]), []).append(path)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and bool(self._candidates(name) or stem(_last(_plain(name))) in self._sources)
+        return isinstance(name, str) and bool(self._candidates(name) or stem(_last(_plain(name))) in self._cuts)
 
     def find(self, name: str, start: float | None, labels: Sequence[str] = ()) -> Match:
         """The file that a name means. A start that a file's name tells says that it was cut out of its source."""
-        if start is not None and (cut := self._cuts(name, start)):
+        if start is not None and (cut := self._cut_at(name, start)):
             return Match(self.paths[cut], cut=True)
         paths = self._candidates(name)
         if len(paths) > 1:
@@ -60,8 +67,10 @@ class FileNames:
     def _candidates(self, name: str) -> list[str]:
         name = _plain(name)
         last = _last(name)
-        found = self._by_name.get(name) or self._by_name.get(last) or self._by_name.get(stem(last)) if name else None
-        return found or []
+        names = [name, last, stem(last)]
+        if (cut := _CUT.fullmatch(stem(last))) and len(cut[1]) == _YOUTUBE:  # a row of AudioSet's strong labels
+            names.append(cut[1])
+        return next((self._by_name[each] for each in names if each in self._by_name), [])
 
     def _narrowed(self, paths: list[str], name: str, labels: Sequence[str]) -> list[str]:
         """Of several files those whose path or name is that very one, or that lie in the folder of their class."""
@@ -75,11 +84,11 @@ class FileNames:
             paths = [path for path in paths if fits(path)] or paths
         return paths
 
-    def _cuts(self, name: str, start: float) -> str | None:
-        last = stem(_last(_plain(name)))
-        names = [f"{last}_{start:g}", f"{last}_{int(start):06d}", f"{last}_{round(start * 1000)}"]
-        found = [self._by_name[cut] for cut in names if cut in self._by_name]
-        return found[0][0] if found and len(found[0]) == 1 else None
+    def _cut_at(self, name: str, start: float) -> str | None:
+        """The one file that was cut out of a source at a time, told in seconds or milliseconds."""
+        cuts = self._cuts.get(stem(_last(_plain(name))), {})
+        paths = cuts.get(start) or cuts.get(round(start * 1000)) or []
+        return paths[0] if len(paths) == 1 else None
 
 
 def below(url: str, path: str) -> str:

@@ -86,7 +86,7 @@ def _tables(files: Sequence[File], names: FileNames) -> list[Table]:
                 continue
             if "file" in table.roles and (len(table.roles) > 1 or table.header):
                 tables.append(table)
-    return tables
+    return [table for table in tables if table.says_file] or tables
 
 
 def _from_tables(tables: Sequence[Table], names: FileNames, columns: Columns) -> Found:

@@ -109,7 +109,6 @@ def _lone_classes(parts: Mapping[str, Sequence[Row]]) -> list[str]:
         lone = sorted(has[part] - has[other])
         if lone:
             named = ", ".join(lone[:3])
-            lines.append(
-                f"! {len(lone)} classes are in {part}_segments.csv only, such as {named}: too few clips or groups"
-            )
+            count = f"{len(lone)} classes are" if len(lone) > 1 else "1 class is"
+            lines.append(f"! {count} in {part}_segments.csv only, such as {named}: too few clips or groups")
     return lines

@@ -32,8 +32,8 @@ _HEADINGS = {
         "labels label classes class class_name category categories tags tag display_name positive_labels event_label "
         "event annotation annotations species emotion genre word command action verb target y"
     ),
-    "start": "start start_seconds start_time start_s onset begin time_start t_start start_ms from",
-    "end": "end end_seconds end_time end_s offset stop time_end t_end end_ms to",
+    "start": "start start_seconds start_time start_time_seconds start_s onset begin time_start t_start start_ms from",
+    "end": "end end_seconds end_time end_time_seconds end_s offset stop time_end t_end end_ms to",
     "split": "split subset partition fold usage set",
     "group": "group group_id speaker speaker_id subject subject_id source source_id src_file fsid recording_id",
 }
@@ -65,6 +65,11 @@ class Table:
     @property
     def name(self) -> str:
         return self.path.rsplit("/", 1)[-1]
+
+    @property
+    def says_file(self) -> bool:
+        """Whether the files' column is called so; beside such tables others only happen to have such names."""
+        return "file" in self.roles and _plain(self.heading(self.roles["file"])) in _HEADINGS["file"].split()
 
     def heading(self, index: int) -> str:
         """What a message calls a column."""
