@@ -19,7 +19,8 @@ from typing import TypeVar
 
 from perceiver.data.audioset import Segment, Split
 from perceiver.data.cache import FileIndex
-from perceiver.data.files import File, FilePair, is_local, local_path, look_up, read_range, with_retries
+from perceiver.data.files import File, files_of, is_local, local_path, look_up, read_range, with_retries
+from perceiver.errors import DataError
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -31,7 +32,7 @@ _WHOLE, _PIECE = 512 * 1024, 64 * 1024
 """Bytes up to which a file is read whole, in one request; above, bytes of each of four pieces."""
 _REQUESTS = 32
 """Files that are read side by side."""
-_CHUNK, _TASK = 4_096, 32
+_CHUNK, _TASK = 4_096, 8
 """Files that are looked up at once, whose hashes are kept at once; and files of one thread's task."""
 
 
@@ -48,11 +49,14 @@ def content_of(file: File) -> str:
 
     Raises:
         StorageError: storage can't give it now.
-        FileNotFoundError: it went away after it was listed.
+        DataError: it went away after it was listed.
     """
     sha = sha256(b"%d\n" % file.size)
-    for data in _read_local(file) if is_local(file.path) else _read_remote(file):
-        sha.update(data)
+    try:
+        for data in _read_local(file) if is_local(file.path) else _read_remote(file):
+            sha.update(data)
+    except FileNotFoundError:
+        raise DataError(f"{file.path} went away while the data set was read; look again when it is at rest") from None
     return sha.hexdigest()
 
 
@@ -62,7 +66,7 @@ def with_contents(
     """Each row with the content of its clip, in one file or two of `files`. Interrupted, the next call goes on.
 
     Raises:
-        StorageError, FileNotFoundError: as `content_of`.
+        StorageError, DataError: as `content_of`.
     """
     listed, done = Listed(files), 0
     with closing(_Looker()) as looker:
@@ -85,8 +89,7 @@ class Listed:
 
     def of(self, path: str) -> list[File]:
         """The file of a clip, or both."""
-        pair = None if path in self._files else FilePair.parse(path)
-        return [self._files[each] for each in ((pair.pictures, pair.sound) if pair else (path,))]
+        return [self._files[each] for each in ((path,) if path in self._files else files_of(path))]
 
     def as_one(self, path: str) -> File:
         """A clip as a file of both sizes and stamps."""
