@@ -382,6 +382,24 @@ def test_an_older_copy_is_kept_where_its_pictures_were_turned_right(tmp_path: Pa
             ingest(source, copy, FORM)
 
 
+@pytest.mark.parametrize(("end", "kept"), [(2.0, True), (3.4, False)])
+def test_an_older_copy_is_kept_where_the_same_parts_of_its_files_were_read(
+    tmp_path: Path, end: float, kept: bool
+) -> None:
+    source, copy = sounding(tmp_path / "set", 1), str(tmp_path / "copy")
+    clip, table = tmp_path / "set" / "clips" / "f_0.wav", tmp_path / "set" / "eval_segments.csv"
+    clip.unlink()
+    make_media(clip.with_name("f.wav"), samples=0.5 * np.sin(np.arange(144_000) / 20), sound_codec="pcm_s16le")
+    table.write_text(f'e, 0.000, 0.500, "/m/a"\nf, 1.900, {end}, "/m/a"\n')  # of a whole video of three seconds
+    ingest(source, copy, FORM)
+    made_before(copy)
+    if kept:
+        assert ingest(source, copy, FORM).renewed == 2
+    else:
+        with pytest.raises(DataError, match=r"row f at 1.9 s was read elsewhere: .*f.wav lasts 3.00 s"):
+            ingest(source, copy, FORM)
+
+
 def test_plan_and_check_tell_of_an_older_copy(tmp_path: Path) -> None:
     ingest(sounding(tmp_path / "many", 2), str(tmp_path / "copy"), FORM)
     made_before(tmp_path / "copy")
