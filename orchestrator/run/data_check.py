@@ -18,6 +18,7 @@ from perceiver.data.audioset import DataSource
 from perceiver.data.check import check
 from perceiver.data.check_report import Report
 from perceiver.data.files import File
+from perceiver.data.flaws import NORMAL
 from perceiver.data.verdicts import FileReport
 
 _FILES_PER_TASK = 4
@@ -79,6 +80,9 @@ def print_report(report: Report) -> None:
         print(f"    -> {flaw.cure}")
     if not report.flaws:
         print("Nothing is wrong with it.")
+    for split, problems in report.problems.items():
+        for reason in (reason for reason in NORMAL if reason in problems.notes):
+            print(f"  {split}: {problems.notes[reason]:,} {reason}, such as {problems.examples(reason, 1)[0].message}")
     _print_tables(report)
 
 

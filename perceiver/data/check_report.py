@@ -68,7 +68,12 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """All of it as plain data; each file of the folder with its verdict."""
         problems = {
-            split: {"counts": dict(found.counts), "named": [problem._asdict() for problem in found.named]}
+            split: {
+                "counts": dict(found.counts),
+                "named": [problem._asdict() for problem in found.named],
+                "notes": dict(found.notes),
+                "noted": [note._asdict() for note in found.noted],
+            }
             for split, found in self.problems.items()
         }
         files = [asdict(file) | {"verdict": file.verdict} for file in self.files]

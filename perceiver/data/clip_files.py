@@ -14,14 +14,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from perceiver.data.files import File, FilePair, read_range
+from perceiver.data.content import content_of, sized
+from perceiver.data.files import File, FilePair
 from perceiver.data.lists import MEDIA_SUFFIXES, SOUND_SUFFIXES, composed
 from perceiver.data.names import is_backup
 from perceiver.data.segments import NO_FILE, RowError
 
 _YOUTUBE = re.compile(r"[A-Za-z0-9_-]{11}")
-
-_SAMPLE = 2**16
 
 
 class Found(NamedTuple):
@@ -126,7 +125,7 @@ def _only(clip: str, start: float, files: Sequence[File]) -> File | None:
     """
     if len(files) > 1:
         files = [file for file in files if not is_backup(file.inner.rpartition("/")[0])] or files
-    if len(files) > 1 and (len({file.size for file in files}) > 1 or len({_sampled(file) for file in files}) > 1):
+    if len({file.size for file in files}) > 1 or (len(files) > 1 and len({content_of(sized(f)) for f in files}) > 1):
         names = " and ".join(file.inner for file in files[:3])
         raise RowError("ambiguous file", f"{clip} at {start:g} s may be {names}, which differ")
     return files[0] if files else None
@@ -136,12 +135,6 @@ def _best_kept(sounds: Sequence[File]) -> Sequence[File]:
     """Those of the suffix that keeps sound best: a recording and its compressed copy are no two clips."""
     rank = min((SOUND_SUFFIXES.index(_suffix(file)) for file in sounds), default=0)
     return [file for file in sounds if _suffix(file) == SOUND_SUFFIXES[rank]]
-
-
-def _sampled(file: File) -> tuple[bytes, ...]:
-    """Bytes that two files hardly share unless they are copies: of the beginning, the middle and the end."""
-    places = (0, file.size // 2, max(file.size - _SAMPLE, 0))
-    return tuple(read_range(file.path, place, place + _SAMPLE) for place in places)
 
 
 def _is_sound(file: File) -> bool:

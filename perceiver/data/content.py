@@ -17,9 +17,9 @@ from hashlib import sha256
 from itertools import islice
 from typing import TypeVar
 
-from perceiver.data.audioset import Segment, Split
 from perceiver.data.cache import FileIndex
 from perceiver.data.files import File, files_of, is_local, local_path, look_up, read_range, with_retries
+from perceiver.data.segments import Segment, Split
 from perceiver.errors import DataError
 
 T = TypeVar("T")
@@ -135,8 +135,12 @@ class _Looker:
 
 
 def _told(files: list[File]) -> list[File]:
-    """The files with their size and stamp, also where a listing (http) has neither."""
-    return [file if file.stamp or file.size or is_local(file.path) else look_up(file.path) for file in files]
+    return list(map(sized, files))
+
+
+def sized(file: File) -> File:
+    """The file with its size and stamp, also where a listing (http) has neither."""
+    return file if file.stamp or file.size or is_local(file.path) else look_up(file.path)
 
 
 def _contents_of(files: list[File]) -> dict[File, str]:

@@ -103,7 +103,7 @@ def _describe(layout: Layout, progress: Progress | None) -> DataDescription:
     sha.update(f"habit {habits.habit}\n".encode())
     train, evaluation = (listings[split].rows for split in SPLITS)
     left_out = {split: dict(found.counts) for split, found in problems.items() if found.counts}
-    told = [f"{split} rows: {line}" for split, found in problems.items() for line in found.told()]
+    told = [f"{split} rows {line}" for split, found in problems.items() for line in found.told()]
     told += [f"whole videos or cut: {habits}"] if str(habits) else []
     told += [str(known)] if str(known) else []
     listing = {split: str(listing) for split, listing in listings.items()}
