@@ -145,6 +145,38 @@ def test_edit_lists_are_followed(tmp_path: Path, edits: dict, numbers: list, ton
     assert duration(path) == pytest.approx(lasts, abs=0.03)
 
 
+@pytest.mark.parametrize("name", ["a.oga", "a.flac", "a.mka", "a.wav", "adpcm.wav", "a.ts"])
+def test_sound_is_the_same_after_any_search(tmp_path: Path, name: str) -> None:
+    """FFmpeg gives packets of FLAC in an Ogg, or of ADPCM in a WAV, the times of others after it."""
+    samples = np.zeros(6 * RATE, np.float32)
+    for number in range(1, 12):  # packets of very different sizes
+        samples[number * RATE // 2 + 5000 :][:3000] = 0.05 * number * np.sin(np.arange(3000) / 20)
+    codec = {"a.wav": "pcm_s16le", "adpcm.wav": "adpcm_ms", "a.ts": "mp2"}.get(name, "flac")
+    path = make_media(tmp_path / name, samples=samples, sound_codec=codec)
+    assert duration(path) == pytest.approx(6.0, abs=0.05)
+    with Media(str(path), 60) as media:
+        whole = read_sound(media, 0.0, 6 * RATE, RATE).samples
+        for start in np.arange(0.0, 5.4, 0.3):
+            first = round(start * RATE)
+            piece = read_sound(media, float(start), RATE // 2, RATE).samples
+            assert np.abs(piece - whole[first : first + RATE // 2]).max() < 0.03, start
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.vob", "mpeg2video"), ("a.ts", "libx264")])
+def test_a_broadcast_that_was_cut_out_without_a_tool_is_read(tmp_path: Path, name: str, codec: str) -> None:
+    """Its first packets are in the middle of frames."""
+    path = make_media(tmp_path / name, PICTURES, SAMPLES, codec=codec, sound_codec="mp2", gop=12)
+    data = path.read_bytes()
+    packet = 2048 if codec == "mpeg2video" else 188
+    path.write_bytes(data[len(data) // 4 // packet * packet :])
+    length = duration(path)
+    assert 1.2 < length < 2.3
+    numbers = shown(path, 0.0, int(length * 25))
+    missing = 60 - len(numbers)
+    assert numbers == sorted(numbers) and abs(numbers[-1] - 59) <= 2 and missing > 2
+    assert clicks(path)[-1] == pytest.approx(CLICKS[1] - missing / 25, abs=0.1)
+
+
 @pytest.mark.parametrize("factor", [0.5, 2.0])
 def test_an_mp4_lasts_as_long_as_its_index_says(tmp_path: Path, factor: float) -> None:
     assert_whole(set_durations(make_media(tmp_path / "a.mp4", PICTURES, SAMPLES), factor))

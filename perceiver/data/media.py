@@ -12,6 +12,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from types import TracebackType
 from typing import Any, BinaryIO
 
@@ -85,7 +86,7 @@ class Media:
             ClipError: damaged, truncated, too slow.
         """
         context, second, video = stream.codec_context, float(stream.time_base), stream.type == "video"
-        harmless, skipping, begun = True, None, start <= 0
+        harmless, skipping, begun = True, None, start <= 0 and not self._times.begins_anywhere
         zero, order = self._times.zero(stream), self._times.order(stream)
         far = start - _FAR if not video and self._times.needs_all(stream) else -math.inf
         packets = self._packets([stream], self._times.position(stream, start))
@@ -110,6 +111,8 @@ class Media:
                 raise ClipError("truncated" if packet.is_corrupt else "damaged", message) from None
             harmless = not video or (harmless and not decoded)
             begun = begun or bool(decoded)
+            if len(decoded) > 1 and not video:
+                _follow_each_other(decoded)
             for frame in decoded:
                 if order is not None:
                     frame.pts = order.next()
@@ -167,6 +170,13 @@ class Media:
             rate, channels = self.audio.codec_context.sample_rate, self.audio.codec_context.channels
             if rate not in RATES or not 0 < channels <= MAX_CHANNELS:
                 raise ClipError("absurd header", f"{self.path} claims {channels} channels of sound at {rate} Hz")
+
+
+def _follow_each_other(frames: list[Any]) -> None:
+    """Gives times to the frames of one packet of sound, of which FFmpeg tells the first one's."""
+    for before, frame in pairwise(frames):
+        if before.pts is not None and frame.pts in (None, before.pts):
+            frame.pts = before.pts + round(before.samples / before.sample_rate / before.time_base)
 
 
 def _source(path: str, deadline: float, ahead: Ahead) -> str | BinaryIO:

@@ -24,6 +24,8 @@ _SCANNED = 64 * 2**20
 _FORWARD, _BACK = 10.0, 0.1
 """Seconds that are a jump: FFmpeg's `dts_delta_threshold`, and what its program takes for one backwards."""
 _NEAR_END = 30.0
+_SOUGHT = {"ogg": ("opus", "libopus"), "wav": ("pcm_",), "w64": ("pcm_",)}
+"""Codecs of sound that a search finds in these formats; others are read from the first byte on."""
 
 Packets = Callable[[list[Any], int], Iterator[Any]]
 
@@ -51,11 +53,19 @@ class Timeline:
     def needs_all(self, stream: Any) -> bool:
         """Whether a stream has to be read from its first byte, since a search goes wrong.
 
-        In an AVI with dropped frames FFmpeg counts some of them twice after it.
+        In an AVI with dropped frames FFmpeg counts some of them twice after it; in an Ogg, whose pages tell only where
+        their last packet ends, and in a WAV of anything but plain samples, it gives packets the times of others.
         """
+        if self._format in _SOUGHT:
+            return stream is self._audio and not stream.codec_context.name.startswith(_SOUGHT[self._format])
         if self._format == "avi" and stream is self._video:
             return self._has_order_only(stream) or len(stream.index_entries) < (stream.duration or 0)
         return self._format == "mpeg" or bool(self._jumps)
+
+    @property
+    def begins_anywhere(self) -> bool:
+        """Whether a file may begin in the middle of a frame: those that are broadcast, or cut without any tool."""
+        return self._format in _JUMPING or self._format in _ESTIMATED
 
     def position(self, stream: Any, start: float) -> int:
         """The time stamp to search for to read a stream from a second on."""
@@ -159,7 +169,7 @@ class Timeline:
         return self._format == "mpeg" or (self._format == "mpegts" and (self._container.size or 0) <= _SCANNED)
 
     def _scan(self) -> float:
-        """Finds the jumps, and where the last packet ends after all of them; 0 where a stream without any tells it.
+        """Finds the jumps, and where the last packet ends after all of them; 0 where FFmpeg tells it well enough.
 
         A jump is taken out of all streams alike, from each one's next packet on. What comes first afterwards tells how
         far it is, but pictures know better than sound.
@@ -181,7 +191,8 @@ class Timeline:
                 end = max(end, (packet.pts or packet.dts) * second + shift + length)
             stream.count(shift)
         self._jumps = {index: stream.shifts for index, stream in seen.items()} if shift else {}
-        return end - self.beginning if shift or self._format == "mpeg" else 0.0
+        told = not shift and self._format == "mpegts" and self._video is not None
+        return 0.0 if told else end - self.beginning
 
     def _streams(self) -> list[Any]:
         return [stream for stream in (self._video, self._audio) if stream is not None]
