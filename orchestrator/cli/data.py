@@ -89,8 +89,8 @@ def init(
     lists. What was assumed is said, with the option that changes it. Nothing is ever overwritten.
     """
     from orchestrator.run.data_init import init_set, print_initialised, sweep_keys
-    from perceiver.data.own_clips import Columns
     from perceiver.data.own_lists import Options
+    from perceiver.data.own_tables import Columns
 
     columns = Columns(file_column, labels_column, label_separator)
     done = init_set(folder, Options(eval_share, seed, group_pattern, eval_split, piece, columns), name)

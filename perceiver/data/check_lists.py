@@ -11,7 +11,8 @@ from perceiver.data.content import Listed
 from perceiver.data.files import File, FilePair, list_files
 from perceiver.data.flaws import Flaw, flaws_of_classes, flaws_of_rows
 from perceiver.data.names import segment_lists
-from perceiver.data.own_clips import find_clips, media_of
+from perceiver.data.own_clips import find_clips
+from perceiver.data.own_items import media_of
 from perceiver.data.row_signs import LONGEST, signs_of
 from perceiver.data.segments import NO_FILE
 from perceiver.data.shards import SPLITS, ShardedLayout, cure_of_misread, misread, open_layout, read_shards
@@ -117,7 +118,7 @@ def _missing_lists(url: str, listed: Sequence[File]) -> Iterator[Flaw]:
     """What a folder that lacks a list looks like, and what makes it."""
     lacking = [split for split in SPLITS if _lacks(listed, split)]
     if len(lacking) == len(SPLITS):
-        found = find_clips(url, listed)
+        found = find_clips(listed)
         if found is None:
             looks = f"{len(media_of(listed)):,} media files, and neither a folder per class nor a table that names them"
             cure = "put each file into a folder that is called as its class, or write a table of files and labels"

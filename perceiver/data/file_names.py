@@ -1,6 +1,6 @@
 """Which media file a name in a user's table means: a path, a bare name, a stem, a YouTube id with or without its start.
 
-names = FileNames("mine", media_files)
+names = FileNames(media_of(list_files("mine")))
 names.find("dog_003.mp4", None, ["dog"]).file
 """
 
@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from perceiver.data.files import File, local_path
+from perceiver.data.files import File
 from perceiver.data.lists import MEDIA_SUFFIXES, PICTURE_SUFFIXES
 
 _CUT = re.compile(r"(.+?)_(\d+(?:\.\d+)?)(?:_\d+(?:\.\d+)?)?")
@@ -35,8 +35,8 @@ class FileNames:
     them.
     """
 
-    def __init__(self, url: str, media: Sequence[File]) -> None:
-        self.paths = {below(url, file.path): file for file in media}
+    def __init__(self, media: Sequence[File]) -> None:
+        self.paths = {file.inner: file for file in media}
         self.beside = _beside(self.paths)
         self._by_name: dict[str, list[str]] = {}
         self._cuts: dict[str, dict[float, list[str]]] = {}
@@ -89,11 +89,6 @@ class FileNames:
         cuts = self._cuts.get(stem(_last(_plain(name))), {})
         paths = cuts.get(start) or cuts.get(round(start * 1000)) or []
         return paths[0] if len(paths) == 1 else None
-
-
-def below(url: str, path: str) -> str:
-    """A file's path below its folder."""
-    return path.removeprefix(local_path(url).rstrip("/") + "/")
 
 
 def _last(path: str) -> str:

@@ -10,24 +10,23 @@
 A folder that has segment lists keeps them and gets what is missing.
 """
 
-import csv
-import io
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from perceiver.data.file_names import below
 from perceiver.data.files import File, join, list_files, write_bytes
-from perceiver.data.label_list import read_classes
 from perceiver.data.lists import Row as ListedRow
 from perceiver.data.lists import Table
 from perceiver.data.names import segment_lists
-from perceiver.data.own_clips import Columns, Found, find_clips, media_of
+from perceiver.data.own_classes import find_classes, listed_classes
+from perceiver.data.own_clips import find_clips
+from perceiver.data.own_items import Found, media_of
 from perceiver.data.own_rows import Row, segments_of
 from perceiver.data.own_splits import split_rows
+from perceiver.data.own_tables import Columns
+from perceiver.data.own_texts import labels_text, segments_text
 from perceiver.data.probe import measure
-from perceiver.data.segments import LABELS_FILE, ClassLabel, DataSource, Problems, Split
-from perceiver.data.tables import labels_of
+from perceiver.data.segments import LABELS_FILE, ClassLabel, Problems, Split
+from perceiver.data.table_columns import labels_of
 from perceiver.data.verdicts import FileReport
 from perceiver.errors import DataError
 
@@ -97,7 +96,7 @@ def _lists_of(
         return _completed(url, files, there)
     if there:
         raise DataError(_half(url, there[0]))
-    found = find_clips(url, files, options.columns)
+    found = find_clips(files, options.columns)
     if found is None or not found.items:
         raise DataError(_unknown(url, files, found))
     lists = OwnLists(url, found.form, found.assumed, found.left_out)
@@ -122,13 +121,12 @@ def write_lists(lists: OwnLists) -> None:
 def _completed(url: str, files: Sequence[File], there: Sequence[File]) -> OwnLists:
     """A folder in AudioSet's layout: its lists stay, and where it has no label list it gets one of the classes used."""
     lists = OwnLists(url, "AudioSet's layout", ["the segment lists that are there are kept"], Problems())
-    try:
-        lists.classes = read_classes(DataSource(url))
-    except DataError:
+    lists.classes = listed_classes(url)
+    if not lists.classes:
         rows = (row for file in there for _, row in Table.read(file.path).rows() if isinstance(row, ListedRow))
         used = {label for row in rows for cell in row.labels for label in labels_of(cell, ",")}
         lists.classes = [ClassLabel(label, label) for label in sorted(used)]
-        lists.texts[LABELS_FILE] = _labels_text(lists.classes)
+        lists.texts[LABELS_FILE] = labels_text(lists.classes)
         lists.assumed.append(f"classes are called as in the rows; AudioSet's {LABELS_FILE} would have their names")
     return lists
 
@@ -170,69 +168,14 @@ def _measured(
 
 def _write_down(lists: OwnLists, rows: list[Row], options: Options, files: Sequence[File]) -> None:
     """The split, the classes and the lists' texts."""
-    names = {row.file.path: below(lists.url, row.file.path) for row in rows}
     lists.rows = split_rows(
-        rows, names, options.eval_share, options.seed, options.group_pattern, options.eval_split, lists.assumed
+        rows, options.eval_share, options.seed, options.group_pattern, options.eval_split, lists.assumed
     )
-    mids = _named_classes(lists, {label for row in rows for label in row.labels}, files)
-    for split in SPLITS:
-        lists.texts[f"{split}_segments.csv"] = _segments_text(
-            [(names[row.file.path], row, mids) for row in lists.rows[split]]
-        )
-
-
-def _named_classes(lists: OwnLists, labels: set[str], files: Sequence[File]) -> dict[str, str]:
-    """Label -> the id that rows have for it. A label list that is there holds, else one is made.
-
-    Raises:
-        DataError: the folder's own label list does not have a label.
-    """
-    try:
-        lists.classes = read_classes(DataSource(lists.url))
-    except DataError:
-        lists.classes = []
-    known = {name: label.mid for label in lists.classes for name in (label.name.casefold(), label.mid.casefold())}
-    unknown = sorted(label for label in labels if label.casefold() not in known)
-    if lists.classes and not unknown:
+    labels = {label for row in rows for label in row.labels}
+    lists.classes, mids, there = find_classes(lists.url, labels, files)
+    if there:
         lists.assumed.append(f"the classes are those of the {LABELS_FILE} that is there")
-        return {label: known[label.casefold()] for label in labels}
-    if lists.classes and any(file.inner == LABELS_FILE for file in files):
-        raise DataError(
-            f"{join(lists.url, LABELS_FILE)} does not list {unknown[0]!r}, which clips have; "
-            "give it another name to have one made of the labels that there are"
-        )
-    mids: dict[str, str] = {}
-    for label in sorted(labels):
-        mid = re.sub(r'[\s,;"#]+', "_", label).strip("_") or "class"
-        mids[label] = mid if mid not in mids.values() else f"{mid}_{len(mids)}"
-    lists.classes = [ClassLabel(mid, label) for label, mid in mids.items()]
-    lists.texts[LABELS_FILE] = _labels_text(lists.classes)
-    return mids
-
-
-def _segments_text(rows: Sequence[tuple[str, Row, Mapping[str, str]]]) -> str:
-    """Rows as AudioSet publishes them; a file is named by its path below the folder."""
-    labels = {label for _, row, _ in rows for label in row.labels}
-    lines = [
-        "# Segments csv made by `sweep data init`: each file is named by its path below this folder",
-        f"# num_ytids={len({name for name, _, _ in rows})}, num_segs={len(rows)}, num_unique_labels={len(labels)}",
-        "# YTID, start_seconds, end_seconds, positive_labels",
-    ]
-    for name, row, mids in rows:
-        classes = ",".join(dict.fromkeys(mids[label] for label in row.labels))
-        lines.append(f'{_quoted(name)}, {row.start:.3f}, {row.end:.3f}, "{classes}"')
-    return "\n".join([*lines, ""])
-
-
-def _quoted(name: str) -> str:
-    """A path as a CSV's cell; one that would begin a comment, or with a space, begins with ./ instead."""
-    name = f"./{name}" if name[0] in "# " else name
-    return '"' + name.replace('"', '""') + '"' if re.search(r'[,"]', name) else name
-
-
-def _labels_text(classes: Sequence[ClassLabel]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["index", "mid", "display_name"])
-    writer.writerows((index, label.mid, label.name) for index, label in enumerate(classes))
-    return text.getvalue()
+    else:
+        lists.texts[LABELS_FILE] = labels_text(lists.classes)
+    for split in SPLITS:
+        lists.texts[f"{split}_segments.csv"] = segments_text(lists.rows[split], mids)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from perceiver.data.audioset import Problem, Problems
 from perceiver.data.files import File
-from perceiver.data.own_clips import Item
+from perceiver.data.own_items import Item
 from perceiver.data.verdicts import FileReport
 
 _LONG = 3

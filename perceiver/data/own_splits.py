@@ -5,33 +5,31 @@ from collections.abc import Hashable, Mapping, Sequence
 
 from perceiver.data.groups import Groups, groups_of, split
 from perceiver.data.own_rows import Row
-from perceiver.data.tables import split_of
+from perceiver.data.table_columns import split_of
 from perceiver.errors import DataError
 
 
 def split_rows(
     rows: Sequence[Row],
-    paths: Mapping[str, str],
     share: float,
     seed: int,
     pattern: str | None,
     chosen: Sequence[str],
     assumed: list[str],
 ) -> dict[str, list[Row]]:
-    """Split -> its rows, in their order. `paths` has each file's path below the folder; `chosen` are the words or folds
-    that the user calls the evaluation.
+    """Split -> its rows, in their order. `chosen` are the words or folds that the user calls the evaluation.
 
     Raises:
         DataError: a chosen word is none that stands there.
         re.error: the pattern is none.
     """
-    groups = _groups(rows, paths, pattern)
+    groups = _groups(rows, pattern)
     held = _given(rows, chosen, assumed)
     if held is None:
         held = split(groups.of, [row.labels for row in rows], share, seed)
         assumed.append(f"{share:.0%} of each class is for evaluation, drawn with seed {seed} (--eval-share, --seed)")
         if len(set(groups.of)) < len(rows):
-            assumed.append(_shown(groups, rows, paths))
+            assumed.append(_shown(groups, rows))
     else:
         assumed += _straddling(groups.of, held)
     parts: dict[str, list[Row]] = {"train": [], "eval": []}
@@ -41,16 +39,17 @@ def split_rows(
     return parts
 
 
-def _groups(rows: Sequence[Row], paths: Mapping[str, str], pattern: str | None) -> Groups:
+def _groups(rows: Sequence[Row], pattern: str | None) -> Groups:
     """A group for each row: what a table says, else by names; rows of one file always share theirs."""
     named = {row.file.path: row.group for row in rows if row.group}
     if pattern is None and len(named) == len({row.file.path for row in rows}):
         return Groups([f"group {named[row.file.path]}" for row in rows], "the group is the one in the table")
-    files = list(dict.fromkeys(row.file.path for row in rows))
-    first = {row.file.path: row.labels[0] for row in reversed(rows)}
-    found = groups_of([paths[file] for file in files], [first[file] for file in files], pattern)
-    of = dict(zip(files, found.of, strict=True))
-    return Groups([of[row.file.path] for row in rows], found.basis)
+    first: dict[str, str] = {}
+    for row in rows:
+        first.setdefault(row.file.inner, row.labels[0])
+    found = groups_of(list(first), list(first.values()), pattern)
+    of = dict(zip(first, found.of, strict=True))
+    return Groups([of[row.file.inner] for row in rows], found.basis)
 
 
 def _given(rows: Sequence[Row], chosen: Sequence[str], assumed: list[str]) -> list[bool] | None:
@@ -75,11 +74,11 @@ def _given(rows: Sequence[Row], chosen: Sequence[str], assumed: list[str]) -> li
     return [row.split in held for row in rows]
 
 
-def _shown(groups: Groups, rows: Sequence[Row], paths: Mapping[str, str]) -> str:
+def _shown(groups: Groups, rows: Sequence[Row]) -> str:
     """How many groups there are and which files one of them has."""
     files: dict[Hashable, dict[str, None]] = defaultdict(dict)
     for row, group in zip(rows, groups.of, strict=True):
-        files[group].setdefault(paths[row.file.path])
+        files[group].setdefault(row.file.inner)
     if not groups.basis:
         return "rows of one file stay in one split"
     group, example = max(files.items(), key=lambda found: (1 < len(found[1]) < 5, len(found[1])))

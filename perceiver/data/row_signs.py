@@ -10,7 +10,7 @@ from perceiver.data.audioset import Layout, Split
 from perceiver.data.flaws import EXAMPLES, Flaw
 from perceiver.data.lists import Row, Table
 from perceiver.data.names import segment_lists
-from perceiver.data.own_clips import media_of
+from perceiver.data.own_items import media_of
 
 LONGEST = 3_600.0
 """Seconds of a segment, beyond which they are rather milliseconds."""
