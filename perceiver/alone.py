@@ -89,8 +89,11 @@ def _source(arguments: argparse.Namespace, config: RunConfig) -> DataSource:
         raise DataError(f"data.set is {config.data.set}: give --data FOLDER; only the set synthetic is made here")
     recipe = None if arguments.data else DEMO
     source = DataSource(arguments.data or str(arguments.output / "data"), arguments.labels, recipe)
-    ranks = Ranks.here()
-    return replace(source, planned=ranks.first(describe(source, _looking()).planned if ranks.is_first else None))
+    ranks, described = Ranks.here(), None
+    if ranks.is_first:
+        described = describe(source, _looking())
+        print("".join(f"{line}\n" for line in described.told), end="", file=sys.stderr)
+    return replace(source, planned=ranks.first(described.planned if described else None))
 
 
 def _looking() -> Progress:

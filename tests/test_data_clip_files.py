@@ -12,7 +12,7 @@ from perceiver.data.audioset import DataSource, Problem, Segment
 from perceiver.data.clips import Wants, read_clip
 from perceiver.data.dataset import Clip, open_data
 from perceiver.data.digest import describe
-from perceiver.data.files import FilePair
+from perceiver.data.files import FilePair, write_bytes
 from perceiver.data.ingest import ingest
 from perceiver.data.shards import Form
 from perceiver.errors import ClipError
@@ -117,6 +117,15 @@ def test_a_pair_is_read_as_one_file(tmp_path: Path) -> None:
         read = read_clip(Clip("a", str(pair), 0.0, 2.0, True, ()), WANTS, 0.5)
         assert read.video is not None and read.audio is not None and not read.padded
         assert abs(float(np.median(read.audio)) - level) < 0.01 and abs(float(read.video.mean()) - 100) < 4
+
+
+def test_a_pair_is_read_from_s3(tmp_path: Path, s3_bucket: str) -> None:
+    local = make_pair(tmp_path / "pair")
+    for name in ("a.mp4", "a.wav"):
+        write_bytes(f"{s3_bucket}/set #1/{name}", (tmp_path / "pair" / name).read_bytes())
+    remote = FilePair(f"{s3_bucket}/set #1/a.mp4", f"{s3_bucket}/set #1/a.wav")
+    one, other = (read_clip(Clip("a", str(pair), 0.0, 2.0, True, ()), WANTS, 0.5) for pair in (local, remote))
+    assert one.audio is not None and np.array_equal(one.audio, other.audio) and np.array_equal(one.video, other.video)
 
 
 def test_a_pair_of_different_lengths_is_told(tmp_path: Path) -> None:

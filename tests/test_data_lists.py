@@ -41,6 +41,8 @@ def problems(source: DataSource, split: str = "train") -> list[Problem]:
         "a,0,10,/m/a\nb,30.5,40,/m/b\na,0.0,10.0,/m/c\n",
         '"a" , 0, 10, "/m/a" , "/m/c"   \n\n  \n# remark\nb, 30.5, 40, /m/b',
         "a,0,10,/m/a,/m/c\rb,30.5,40,/m/b\r",
+        'a,0,10,"/m/a;/m/c"\nb,30.5,40,/m/b\n',
+        "a,0,10,Speech|Music\nb,30.5,40,/m/b\n",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16"])

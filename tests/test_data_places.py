@@ -16,6 +16,7 @@ from media_maker import grey, make_media, small_config, whole
 from test_data_audioset import LABELS, make_set
 
 from perceiver.data.audioset import DataSource, Layout, Problem, Segment
+from perceiver.data.check import check
 from perceiver.data.clips import Wants, read_clip
 from perceiver.data.files import list_files, name_of, read_bytes
 from perceiver.data.ingest import ingest
@@ -112,6 +113,13 @@ def test_links_in_circles_and_to_folders_and_files_twice_are_read_once(tmp_path:
     assert len(listed) == 7
     assert [name for *_, name in clips_of(source)] == ["a.mp4", "b.mp4"]
     assert not [row for row in Layout(source).segments("train") if isinstance(row, Problem)]
+
+
+def test_a_check_looks_into_a_file_once_whatever_links_to_it_are_called(tmp_path: Path) -> None:
+    make_media(tmp_path / "z.mp4", [(at / 10, grey(100, 32, 32)) for at in range(5)])
+    (tmp_path / "a.mp4").symlink_to("z.mp4")
+    (tmp_path / "again").symlink_to(tmp_path)
+    assert [file.path for file in check(DataSource(str(tmp_path))).files] == [str(tmp_path / "z.mp4")]
 
 
 def test_a_circle_on_a_web_server_is_left(tmp_path: Path, server: str) -> None:

@@ -42,7 +42,9 @@ class Artifacts:
         if progress.bad_clips:
             self._table("bad_clips.csv", lambda: (BadClip._fields, progress.bad_clips))
         if progress.bad_rows:
-            self._table("bad_rows.csv", lambda: (("where", "reason", "message"), progress.bad_rows))
+            self._table(
+                "bad_rows.csv", lambda: (("where", "reason", "message"), [row[:3] for row in progress.bad_rows])
+            )
         if evaluation:
             self._table("evaluation/per_class.csv", evaluation.per_class)
         if evaluation and progress.fraction >= 1:

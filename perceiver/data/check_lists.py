@@ -1,5 +1,6 @@
 """The lists of a data set as a check sees them: rows of each split, classes, and what is wrong with the lists."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from typing import NamedTuple
 from perceiver.data.audioset import LABELS_FILE, MEDIA_SUFFIXES, DataSource, Layout, Problems, Segment, Split
 from perceiver.data.check_report import NOT_NAMED, Report
 from perceiver.data.content import Listed
-from perceiver.data.files import File, FilePair, list_files
+from perceiver.data.files import File, FilePair, is_local, list_files
 from perceiver.data.flaws import Flaw, flaws_of_classes, flaws_of_rows
 from perceiver.data.names import segment_lists
 from perceiver.data.own_clips import find_clips
@@ -62,11 +63,19 @@ def read_lists(report: Report, source: DataSource) -> SetFiles:
     report.flaws += _missing_lists(source.url, listed)
     layout = None if all(_lacks(listed, split) for split in SPLITS) else _layout(report, source)
     rows = {split: SplitRows() for split in SPLITS}
-    named = _read_splits(report, layout, rows) if layout else {file.path: file for file in media_of(listed)}
+    named = _read_splits(report, layout, rows) if layout else _each_once(media_of(listed))
     used = {part for path in named for part in _parts(path)}
     report.others = {file.path: _what(file) for file in listed if file.path not in used}
     left_open = [split for split, found in rows.items() if found.open]
     return SetFiles(sorted(named.values(), key=lambda file: file.path), layout, left_open)
+
+
+def _each_once(media: Sequence[File]) -> dict[str, File]:
+    """Files that no row names, by path; of those that links lead to, whatever the links are called, only the file."""
+    found: dict[str, File] = {}
+    for file in sorted(media, key=lambda file: (is_local(file.path) and os.path.islink(file.path), file.path)):
+        found.setdefault(os.path.realpath(file.path) if is_local(file.path) else file.path, file)
+    return {file.path: file for file in found.values()}
 
 
 def _layout(report: Report, source: DataSource) -> Layout | None:

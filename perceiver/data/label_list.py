@@ -89,7 +89,7 @@ class LabelIndex:
         Raises:
             RowError: a label that the list does not have.
         """
-        parts = [part for field in fields for part in field.split(",")]
+        parts = [part for field in fields for part in self._parts(field)]
         found: dict[int, None] = {}
         while parts:
             if not parts[0].strip():
@@ -102,6 +102,18 @@ class LabelIndex:
             found[number] = None
             del parts[:length]
         return tuple(found)
+
+    def _parts(self, field: str) -> list[str]:
+        """What commas part, and semicolons or bars too unless a class has them in its name."""
+        parts = field.split(",")
+        if ";" not in field and "|" not in field:
+            return parts
+        known = (self._mids.get(part.strip(), self._names.get(_plain(part))) is not None for part in parts)
+        return [
+            piece
+            for part, whole in zip(parts, known, strict=True)
+            for piece in ([part] if whole else re.split("[;|]", part))
+        ]
 
     def _first(self, parts: Sequence[str]) -> tuple[int | None, int]:
         """The class that the first parts name together, and how many they are; the longest name wins."""
