@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -114,3 +116,16 @@ def test_a_listing_of_object_storage_has_stamps(s3_bucket: str) -> None:
     filesystem.pipe_file(f"{s3_bucket}/set/a.wav", b"4321")
     (after,) = list_files(f"{s3_bucket}/set")
     assert before == same and before.stamp and after.stamp != before.stamp and after.size == before.size
+
+
+def test_an_index_that_another_process_keeps_locked_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FileIndex(tmp_path).remember("content", {A: "aa"})
+    monkeypatch.setattr("perceiver.data.cache._PATIENCE", 0.1)
+    with closing(sqlite3.connect(next(tmp_path.iterdir()))) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        index = FileIndex(tmp_path)
+        index.remember("content", {B: "bb"})
+        assert index.known("content", [A, B]) == {}
+    assert FileIndex(tmp_path).known("content", [A, B]) == {A.path: "aa"}

@@ -93,13 +93,16 @@ class FileIndex:
             self._with_index(write)
 
     def _with_index(self, use: Callable[[sqlite3.Connection], T]) -> T | None:
-        """What `use` makes of the index; None where it can't be used. One that is damaged is made anew."""
+        """What `use` makes of the index; None where it can't be used, and from then on, so that nobody waits for a lock
+        again and again. One that is damaged is made anew.
+        """
         for _ in range(2 if self._path else 0):
             try:
                 with closing(self._open()) as index:
                     return use(index)
             except sqlite3.Error as error:
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+                    self._path = None
                     return None
             try:
                 os.unlink(self._path)
