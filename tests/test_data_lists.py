@@ -103,7 +103,8 @@ def test_rows_of_one_clip_are_joined_and_true_duplicates_are_counted(tmp_path: P
     ]
     seen = describe(source)
     assert seen.train_clips == 3 and seen.left_out == {"train": {"duplicate row": 1}}
-    assert "1 duplicate row (train_segments.csv line 6" in seen.told[0] and "1 joined row" in seen.told[1]
+    assert seen.told[0].startswith("train rows left out: 1 duplicate row (train_segments.csv line 6: a at 0 s")
+    assert seen.told[1].startswith("train rows to know of: 1 joined row (train_segments.csv line 5")
 
 
 def test_a_clip_with_a_label_that_nobody_knows_is_no_clip_with_the_others(tmp_path: Path) -> None:

@@ -403,6 +403,7 @@ def _filesystem(url: str) -> tuple[Any, str]:
     try:
         import fsspec
 
+        url = url.replace("#", "%23") if is_web(url) else url  # files have no fragments
         if "::" not in url or _CHAIN.search(url):
             return fsspec.core.url_to_fs(url)
         filesystem = fsspec.core.url_to_fs(url.partition("::")[0])[0]

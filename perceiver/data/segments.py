@@ -125,9 +125,8 @@ class Problems:
 
     def told(self) -> list[str]:
         """A line of counts for the rows that can't be used, and one for the notes, each with an example."""
-        return [
-            _line(counts, named) for counts, named in ((self.counts, self.named), (self.notes, self.noted)) if named
-        ]
+        kinds = (("left out", self.counts, self.named), ("to know of", self.notes, self.noted))
+        return [f"{kind}: {_line(counts, named)}" for kind, counts, named in kinds if named]
 
     def __str__(self) -> str:
         return _counted(self.counts)
