@@ -3,6 +3,7 @@
     OrchestratorError       1   something the user can act on; the message says what, where, and what would be right
     +-- UsageError          2   a verb called with something it can't use: an unknown sweep, site or trial
     |   +-- SpecError       2   an invalid sweep or site file; holds every mistake with its line
+    |   +-- Refused         2   storage answers, and does not let us write
     +-- TrialsFailed        3   the sweep finished, but some trials failed
     +-- BudgetSpent         4   a limit of the sweep was reached
     +-- InfeasiblePlan      5   a plan with trials beyond its limits
@@ -50,6 +51,10 @@ class SpecError(UsageError):
         count = f"{len(self.mistakes)} mistake{'s' if len(self.mistakes) != 1 else ''}"
         lines = "\n".join(f"  {mistake}" for mistake in self.mistakes)
         super().__init__(f"{source} has {count}; nothing was started.\n{lines}")
+
+
+class Refused(UsageError):
+    """Raised when storage answers and does not let us write: no leave, no credentials, no such bucket."""
 
 
 class TrialsFailed(OrchestratorError):

@@ -94,7 +94,7 @@ def test_storage_that_cant_be_written_is_told_before_anything_starts(tmp_path: P
     (tmp_path / "file").write_text("")
     (tmp_path / "site.yaml").write_text("storage: file/below\n")
     done = call(tmp_path, "run", SMOKE, "--site", "site.yaml")
-    assert done.returncode == 75
+    assert done.returncode == 2
     assert "can't be written" in done.stderr and "storage:" in done.stderr
     assert not (tmp_path / "runs").exists()
 

@@ -19,7 +19,7 @@ from orchestrator.cli.options import (
     this_command,
 )
 from orchestrator.console import note, print_json, print_next
-from orchestrator.errors import Interrupted, OrchestratorError, TrialsFailed, Unreachable
+from orchestrator.errors import InfeasiblePlan, Interrupted, OrchestratorError, TrialsFailed, Unreachable
 
 
 @click.command()
@@ -47,6 +47,8 @@ def plan(
 
     stock = take_stock(read_plan(file, site, changes, "many" in confirm), accept_older_code, no_reuse)
     planned, there = stock.plan, done(stock.entries)
+    left = len(there) < len(planned.trials) or bool(planned.to_propose)
+    notes, no_room = _ask_at_the_gate(planned) if left else ([], None)
     warm = gather_warm_start(planned)
     try:
         diff = changes_since_last_run(planned)
@@ -54,16 +56,31 @@ def plan(
         note(f"What has changed since the last run is not known: {error}")
         diff = None
     if as_json:
-        print_json(planned.to_json(stock.entries, diff) | {"warm_start": warm.notes})
+        more = {"warm_start": warm.notes, "notes": notes, "no_room": no_room and str(no_room)}
+        print_json(planned.to_json(stock.entries, diff) | more)
     else:
         print_plan(planned, stock.entries, diff)
-        for line in warm.notes:
+        for line in [*warm.notes, *notes, *([f"! {no_room}"] if no_room else [])]:
             print(f"  {line}")
-        if len(there) == len(planned.trials) and not planned.to_propose:
+        if not left:
             print_next(f"sweep board {planned.sweep.name}{at(site)}")
-        elif not planned.problems(there):
-            print_next(f"sweep run {file}{at(site)}")
+        elif not (planned.problems(there) or no_room):
+            where = "    # on a machine that sees the data" if planned.data.problems else ""
+            print_next(f"sweep run {file}{at(site)}{where}")
     planned.require_feasible(there)
+    if no_room:
+        raise no_room
+
+
+def _ask_at_the_gate(planned: Any) -> tuple[list[str], InfeasiblePlan | None]:
+    """Lines on the plan, and what keeps its trials from ever having room; mistakes and what is away are raised."""
+    from orchestrator.run.gate import ask_for_room, look
+
+    notes = look(planned)
+    try:
+        return notes + ask_for_room(planned.site), None
+    except InfeasiblePlan as error:
+        return notes, error
 
 
 @click.command()

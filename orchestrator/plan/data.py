@@ -17,6 +17,8 @@ class DataSeen:
     """`perceiver.data.digest.DataDescription` of each set that can be seen."""
     problems: Mapping[str, str] = field(default_factory=dict)
     """Why a set can't be seen from here."""
+    causes: Mapping[str, Exception] = field(default_factory=dict, compare=False)
+    """The errors behind the problems."""
 
     def digest(self, name: str) -> str | None:
         """The set's digest; None where it can't be seen."""
@@ -53,13 +55,13 @@ def look_at(site: Site, names: Iterable[str]) -> DataSeen:
     from perceiver.data.audioset import DataSource
     from perceiver.data.digest import describe
 
-    descriptions, problems = {}, {}
+    descriptions, problems, causes = {}, {}, dict[str, Exception]()
     for name in sorted(names):
         try:
             with Telling(f"data {name}: looked into", "files") as told:
                 descriptions[name] = describe(DataSource(**site.data_source(name)), told)
-        except OrchestratorError as error:
-            problems[name] = str(error)
-        except Exception as error:  # another storage may raise anything; a plan goes on without
-            problems[name] = f"data set {name} can't be seen from here: {error}"
-    return DataSeen(descriptions, problems)
+        except Exception as error:  # another storage may raise anything; the gate tells what goes on without
+            known = isinstance(error, OrchestratorError)
+            problems[name] = str(error) if known else f"data set {name} can't be seen from here: {error}"
+            causes[name] = error
+    return DataSeen(descriptions, problems, causes)

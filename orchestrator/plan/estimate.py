@@ -168,7 +168,7 @@ class Estimator:
 
     def _fits_here(self) -> int | None:
         """Trials that fit on a Ray started here; a cluster's size is not known before it is joined."""
-        if self.site.ray_address != "local" or self.site.resources.gpus:
+        if not self.site.is_local or self.site.resources.gpus:
             return None
         cores = self.site.local_cpus or machine.cores()
         return max(1, int(cores // (self.site.resources.cpus * self.site.workers)))

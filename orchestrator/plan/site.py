@@ -14,13 +14,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from orchestrator.errors import Mistake, SpecError, UsageError
 from orchestrator.plan import document as files
 from orchestrator.plan.calibration import Calibration, measured_at
 from orchestrator.plan.form import validate
 from orchestrator.plan.quantity import Quantity
+from orchestrator.plan.resources import Nodes, in_rays_names
+from orchestrator.plan.resources import Resources as Resources
 from orchestrator.plan.vary import Part
 from perceiver.wording import nearest, shown
 
@@ -85,23 +87,6 @@ def _has_plugin(scheme: str) -> bool:
     return any(scheme == each.name for each in importlib.metadata.entry_points(group="mlflow.tracking_store"))
 
 
-class Resources(Part):
-    """What each worker of a trial holds."""
-
-    cpus: Annotated[float, Field(gt=0, le=1024)] = 1
-    """CPU cores, for the model and for reading clips."""
-    gpus: Annotated[float, Field(ge=0, le=64)] = 0
-    """GPUs; below 1, several trials share one."""
-    custom: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
-    """Custom resources of the Ray cluster, such as {H200: 1}."""
-
-    @model_validator(mode="after")
-    def _gpus_are_whole(self) -> "Resources":
-        if self.gpus > 1 and self.gpus % 1:
-            raise ValueError(f"gpus {self.gpus:g}: more than one GPU must be a whole number of them")
-        return self
-
-
 class Site(Part):
     """Where trials run. The defaults are the site `local`: Ray started on this machine, everything below ./runs."""
 
@@ -121,6 +106,8 @@ class Site(Part):
     """Data set name (`data.set`) -> its folder or URL, or a mapping with more."""
     resources: Resources = Resources()
     """What each worker holds."""
+    nodes: list[Nodes] = Field(default_factory=list)
+    """Nodes that a cluster which grows can get, beside those that are there: [{count: 8, cpus: 64, gpus: 8}]."""
     workers: Annotated[int, Field(ge=1, le=4096)] = 1
     """Workers of a trial; they share its global batch."""
     data_workers: Annotated[int, Field(ge=0, le=256)] = 0
@@ -141,6 +128,7 @@ class Site(Part):
     """Throughputs measured here, the newest last; those in the site's profile come after them."""
 
     model_config = ConfigDict(populate_by_name=True)
+    _document: files.Document | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _workers_have_gpus_of_their_own(self) -> "Site":
@@ -153,8 +141,22 @@ class Site(Part):
 
     def worker_resources(self) -> dict[str, float]:
         """What one worker reserves, in Ray's names."""
-        own = {"CPU": self.resources.cpus, "GPU": self.resources.gpus}
-        return {name: amount for name, amount in (own | self.resources.custom).items() if amount}
+        return in_rays_names(self.resources.cpus, self.resources.gpus, self.resources.custom)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether Ray is started on this machine, so that what this machine lacks nobody else has."""
+        return self.ray_address == "local"
+
+    @property
+    def source(self) -> str:
+        """What to call it where a message begins: its file, if it has one of its own."""
+        is_own = self._document is not None and Path(self._document.source).parent != SHIPPED
+        return self._document.source if self._document and is_own else f"site {self.name}"
+
+    def mistake(self, path: tuple[str, ...], message: str) -> Mistake:
+        """A mistake at its place in the site's file."""
+        return self._document.mistake(path, message) if self._document else Mistake(0, 0, message)
 
     def data_source(self, name: str) -> dict[str, Any]:
         """The fields of `perceiver.data.audioset.DataSource` for a data set.
@@ -188,7 +190,9 @@ def load_site(name: str | Path | None = None) -> Site:
     mistakes = [*_secrets(document.data, (), document)]
     if mistakes:
         raise SpecError(document.source, mistakes)
-    return _with_absolute_paths(site.model_copy(update={"calibrations": [*site.calibrations, *measured_at(site.name)]}))
+    site = site.model_copy(update={"calibrations": [*site.calibrations, *measured_at(site.name)]})
+    site._document = document
+    return _with_absolute_paths(site)
 
 
 def _find(name: str) -> Path:

@@ -17,8 +17,10 @@ from orchestrator.plan.data import look_at
 from orchestrator.plan.memory import FIXED, peak_memory
 from orchestrator.plan.site import Site
 from orchestrator.plan.spec import Sweep
-from orchestrator.run.cluster import connected, require_room
+from orchestrator.run.cluster import connected
 from orchestrator.run.interrupt import Interrupt
+from orchestrator.run.nodes import alive_nodes
+from orchestrator.run.room import require_room
 from orchestrator.run.worker import Mark, Order, measure
 from perceiver.config import RunConfig, dump, with_changes
 from perceiver.errors import PerceiverError
@@ -33,7 +35,8 @@ def calibrate(sweep: Sweep, site: Site, minutes: float, watch: Watch = lambda ma
     With several workers to a trial it gets a worker's share of the batch; what workers exchange is not measured.
 
     Raises:
-        UsageError: the data can't be seen, or no node has room for a worker.
+        UsageError: the data can't be seen.
+        InfeasiblePlan: no node could hold a worker.
         Unreachable: no Ray cluster at the site.
         OrchestratorError: the worker ran out of memory or died.
         PerceiverError: what training raises: unreadable data, a loss that is not finite.
@@ -54,7 +57,7 @@ def calibrate(sweep: Sweep, site: Site, minutes: float, watch: Watch = lambda ma
         data_workers=site.data_workers,
     )
     with Interrupt() as interrupt, connected(site):
-        require_room(site)
+        require_room(site, alive_nodes())
         marks = list(_marks(order, site, 60 * minutes, watch, interrupt))
     return _calibration(marks, config, site)
 

@@ -13,6 +13,7 @@ from orchestrator.plan.planner import Plan, done, plan_sweep
 from orchestrator.plan.site import Site, load_site
 from orchestrator.plan.spec import Sweep, load_sweep
 from orchestrator.plan.vary import Adaptive
+from orchestrator.run import gate
 from orchestrator.run.booking import Desk
 from orchestrator.run.cluster import side_by_side
 from orchestrator.run.display import Silent
@@ -21,7 +22,7 @@ from orchestrator.run.outcome import Outcome
 from orchestrator.run.proposals import Proposals
 from orchestrator.run.session import Session
 from orchestrator.run.upcoming import Planned, Upcoming
-from orchestrator.track import ledger, storage
+from orchestrator.track import ledger
 from orchestrator.track.paths import SweepPaths
 from orchestrator.track.recorder import Recorder
 from orchestrator.track.warm_start import WarmStart, gather_warm_start
@@ -59,18 +60,15 @@ def run_plan(
 
     Raises:
         Unreachable: tracker, storage or cluster can't be used.
-        UsageError: another driver runs this sweep, the cluster has no room for a trial, the data can't be seen, or
-            trials were computed by other code and nobody said what to do with them, the name is another sweep's, a
-            sweep of `warm_start` is unknown, or a trial's batch has fewer clips than the site gives it workers.
-        InfeasiblePlan: trials lie beyond the sweep's limits.
+        UsageError: another driver runs this sweep, trials were computed by other code and nobody said what to do with
+            them, the name is another sweep's, or a sweep of `warm_start` is unknown.
+        SpecError: what `gate.look` refuses.
+        InfeasiblePlan: trials lie beyond the sweep's limits, or no node could hold one.
         KeyboardInterrupt: at the second Ctrl-C; nothing that was saved is lost.
     """
-    _require_shares(plan)
-    if plan.data.problems:
-        raise UsageError("\n".join(plan.data.problems.values()))
+    gate.look(plan, driving=True)
     display = display or Silent()
     paths = SweepPaths(plan.site.storage, plan.sweep.name)
-    storage.check_writable(paths.root)
     warm = gather_warm_start(plan)
     with Lease(paths) as lease:
         recorder = Recorder(plan.site.tracking, plan.sweep.name, paths.root)
@@ -83,7 +81,11 @@ def run_plan(
                 f"a sweep {plan.sweep.name} is on record, and none of its trials is in {plan.sweep.source}. "
                 "Give this one another name, or take its place: --confirm name (its results are kept, off the board)"
             )
-        plan.require_feasible(done(stock.entries))
+        there = done(stock.entries)
+        plan.require_feasible(there)
+        if len(there) < len(plan.trials) or plan.to_propose:
+            for line in gate.ask_for_room(plan.site):
+                display.note(line)
         desk = Desk(stock, recorder, paths, lineage)
         session = Session(plan, recorder, paths, display, _upcoming(desk, warm, display), lease)
         try:
@@ -101,19 +103,6 @@ def _upcoming(desk: Desk, warm: WarmStart, display: Silent) -> Upcoming:
     if not isinstance(plan.sweep.vary, Adaptive):
         return Planned(desk.book_all())
     return Proposals(plan, desk, warm, lambda: side_by_side(plan.site), display.note)
-
-
-def _require_shares(plan: Plan) -> None:
-    """Every worker of a trial has at least one clip of each batch; with mixup, one pair."""
-    for trial in plan.trials:
-        train = trial.config.train
-        shares = -(-train.batch_size // 2) if train.mixup else train.batch_size
-        if shares < plan.site.workers:
-            pairs = f", which mixup makes {shares} pairs of" if train.mixup else ""
-            raise UsageError(
-                f"site {plan.site.name} gives a trial {plan.site.workers} workers, but train.batch_size of "
-                f"{trial.configuration} is {train.batch_size}{pairs}: lower `workers:` in the site file"
-            )
 
 
 def _refuse_older_code(stock: ledger.Stock) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 from orchestrator.errors import Unreachable
 from orchestrator.plan.planner import Plan
 from orchestrator.run.booking import Booking, evaluations, extended
-from orchestrator.run.cluster import connected, require_room
+from orchestrator.run.cluster import connected
 from orchestrator.run.display import Silent
 from orchestrator.run.early import EarlyStopping
 from orchestrator.run.interrupt import Interrupt
 from orchestrator.run.lease import Lease
+from orchestrator.run.nodes import alive_nodes
 from orchestrator.run.outcome import Outcome
+from orchestrator.run.room import require_room
 from orchestrator.run.upcoming import Ended, NotNow, Upcoming
 from orchestrator.run.worker import Order
 from orchestrator.track import storage
@@ -52,7 +54,7 @@ class Session:
         self._first = self.upcoming.next()
         if self._first is not None:
             with self._interrupt, connected(self.plan.site), self.display.showing(self.upcoming):
-                require_room(self.plan.site)
+                require_room(self.plan.site, alive_nodes())
                 self._tune()
         self.conclude()
 

@@ -35,16 +35,6 @@ def filesystem(url: str) -> tuple[Any, str]:
     return fs, path
 
 
-def check_writable(url: str) -> None:
-    """Raises Unreachable unless a file can be written, read and removed below the URL."""
-    probe = f"{url.rstrip('/')}/.writable"
-    try:
-        write_text(probe, "yes")
-        remove(probe)
-    except Unreachable as error:
-        raise Unreachable(f"{error}. Give a writable `storage:` in the site file") from None
-
-
 def write_text(url: str, text: str) -> None:
     """Writes a small file whole: beside and renamed where files are local, one put on object storage."""
     fs, path = filesystem(url)
