@@ -210,7 +210,7 @@ def test_a_plan_knows_what_a_check_found(tmp_path: Path) -> None:
     place = tmp_path / "set"
     place.mkdir()
     damaged_file(place)
-    source = DataSource(str(place))
+    source, changes = DataSource(str(place)), "model.inputs.video=null"
     before = describe(source)
     assert not before.known.known and not before.told
     assert sweep("data", "check", str(place)).exit_code == 3
@@ -222,7 +222,10 @@ def test_a_plan_knows_what_a_check_found(tmp_path: Path) -> None:
         "vary: {by: one-factor, factors: {train.lr: [0.001, 0.002]}}\nseeds: 1\n"
     )
     planned = sweep("plan", str(tmp_path / "own.yaml"), "--site", str(tmp_path / "site.yaml"))
-    assert "1 not media" in planned.stdout and "clip1.wav" in planned.stdout, planned.output
+    assert planned.exit_code == 2 and "model.inputs.video: none of the 6 files of data set own" in planned.output
+    sound = sweep("plan", str(tmp_path / "own.yaml"), "--site", str(tmp_path / "site.yaml"), "--set", changes)
+    assert sound.exit_code == 0, sound.output
+    assert "1 not media" in sound.stdout and "clip1.wav" in sound.stdout
 
 
 def test_rows_behind_their_files_end_and_rows_in_doubt_are_told_with_their_line(tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ def look_at_configs(verdict: Verdict) -> None:
         if name in verdict.plan.data.descriptions:
             _look_at_classes(verdict, each.config, verdict.plan.data.descriptions[name].classes)
             _look_at_pixels(verdict, each.config, shards[name])
+            _look_at_modalities(verdict, each.config, verdict.plan.data.descriptions[name].known)
 
 
 def _shards(verdict: Verdict, name: str) -> Shards | None:
@@ -90,6 +91,18 @@ def _look_at_pixels(verdict: Verdict, config: RunConfig, shards: Shards | None) 
             f"model.inputs.video.size: {video.size}, but data set {config.data.set} was ingested for pictures of up to "
             f"{shards.form.pixels} pixels: ingest its source elsewhere with --pixels {video.size}",
         )
+
+
+def _look_at_modalities(verdict: Verdict, config: RunConfig, known: Any) -> None:
+    """What no file of the set has, where `sweep data check` has looked into all of them (`perceiver.data.verdicts`)."""
+    for modality in config.model.inputs.modalities:
+        if known.lacks(modality) and config.model.missing_modality == "error":
+            key = f"model.inputs.{modality}"
+            verdict.of_sweep(
+                key,
+                f"{key}: none of the {known.files:,} files of data set {config.data.set} has {modality}, "
+                f"as `sweep data check` found: {key}: null would do without",
+            )
 
 
 def _look_at_share(verdict: Verdict, each: Configuration) -> None:
