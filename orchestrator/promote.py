@@ -204,7 +204,7 @@ def _run(plan: Plan, display: Silent, lineage: Mapping[str, str]) -> None:
     if outcome.interrupted:
         raise Interrupted("Saved. The same promotion goes on with it")
     if outcome.failed:
-        raise TrialsFailed("the final run failed:\n" + "\n".join(f"  {each}" for each in outcome.failed.values()))
+        raise TrialsFailed("the final run failed:\n" + "\n".join(f"  {each}" for each in outcome.errors()))
 
 
 def _register(proposal: Proposal, winner: Row, registry: Registry, site: Site) -> Promotion:

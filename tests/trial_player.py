@@ -4,6 +4,7 @@ Everything of ours is real but the training: the order comes from the session, t
 worker looks for its stop file after each evaluation, as the real one does.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from orchestrator.plan.site import Site
 from orchestrator.plan.spec import Sweep, parse_sweep
 from orchestrator.run.booking import Desk
 from orchestrator.run.display import Lines
+from orchestrator.run.failures import in_a_line, kind_of
 from orchestrator.run.lease import Lease
 from orchestrator.run.proposals import Proposals
 from orchestrator.run.session import Session
@@ -77,6 +79,10 @@ class Player:
     """Reports after which the driver is killed."""
     environment: dict[str, str] = field(default_factory=lambda: {"torch": "2.11"})
     accept_older_code: bool = False
+    fails: Callable[[Order], Exception | None] = lambda order: None
+    """What a trial fails of before it trains."""
+    checkpoints: bool = False
+    """Whether trials leave on storage what a driver reads of a checkpoint."""
     records: bool = True
     """Whether each report is recorded at once; else a driver that is killed takes the last second's with it."""
 
@@ -103,7 +109,7 @@ class Player:
                 if adaptive
                 else Planned(desk.book_all())
             )
-            session = Session(stock.plan, recorder, paths, display, upcoming, lease)
+            session = Session(stock.plan, desk, display, upcoming, lease)
             try:
                 yield session
             except Killed:
@@ -144,6 +150,7 @@ class Player:
                 session.on_report(report)
                 if self.records:
                     session.recorder.flush()
+                session.tick()
 
     def _work(self, order: Order) -> Iterator[dict[str, Any]]:
         paths = TrialPaths(order.root)
@@ -157,6 +164,13 @@ class Player:
         if history and storage.exists(paths.stop):
             yield base | {"state": "stopped"}
             return
+        if storage.exists(order.stop):
+            yield base | {"state": "interrupted"}
+            return
+        if (error := self.fails(order)) is not None:
+            what = {"error": f"Traceback\n{error!r}", "message": in_a_line(error), "kind": kind_of(error)}
+            yield base | {"state": "failed"} | what
+            return
         while len(history) < TIMES:
             done, value = len(history) + 1, self.score(order.config)
             if value == -math.inf:
@@ -169,6 +183,8 @@ class Player:
                 "metrics": metrics,
             }
             history.append(entry)
+            if self.checkpoints:
+                _save(paths.checkpoint(entry["clips"]), {"history": history, "step": done, "total": TIMES})
             base |= {"saved": done / TIMES, "fraction": done / TIMES, "latest": metrics}
             stop = storage.exists(order.stop)
             yield base | {"state": "running", "history": (entry,)}
@@ -179,6 +195,13 @@ class Player:
                 yield base | {"state": "interrupted"}
                 return
         yield base | {"state": "finished"}
+
+
+def _save(url: str, progress: dict[str, Any]) -> None:
+    """A checkpoint that holds a history and nothing else."""
+    text = json.dumps(progress)
+    storage.write_text(f"{url}/progress.json", text)
+    storage.write_text(f"{url}/MANIFEST.json", json.dumps({"files": {"progress.json": {"size": len(text)}}}))
 
 
 class _Said(Lines):

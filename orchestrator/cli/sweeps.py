@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ def run(
     display = make_display(planned, as_json)
     outcome = run_plan(planned, display, older_code=older_code, no_reuse=no_reuse, replace="name" in confirm)
     if as_json:
-        print_json(vars(outcome) | {"complete": outcome.complete})
+        print_json(asdict(outcome) | {"complete": outcome.complete})
     _conclude(outcome, planned.sweep.name, site, quiet=as_json)
 
 
@@ -185,13 +186,13 @@ def make_display(planned: Any, as_json: bool) -> Any:
 
 def _conclude(outcome: Any, sweep: str, site: str | None, quiet: bool) -> None:
     """Says how it ended and what to do next; the exit code says it to programs."""
+    from orchestrator.run.outcome import failure_lines
+
     if outcome.interrupted:
         raise Interrupted(f"Saved. Continue with:  {this_command()}")
     if outcome.failed:
-        lines = [f"  {trial}  {error}" for trial, error in outcome.failed.items()]
-        count = f"{len(lines)} trial{'s' if len(lines) > 1 else ''} failed:"
         look = f"Their tracebacks:  sweep logs {next(iter(outcome.failed))}{at(site)}"
-        raise TrialsFailed("\n".join([count, *lines, look]))
+        raise TrialsFailed("\n".join([*failure_lines(outcome), look]))
     if outcome.waiting:
         raise OrchestratorError(
             f"{len(outcome.waiting)} trials never came to their end. Continue with:  {this_command()}"

@@ -11,7 +11,8 @@ from typing import Any
 
 from orchestrator.plan.changes import apply, dotted, level_text, nested_value
 from orchestrator.plan.counts import flops, parameters
-from orchestrator.plan.space import Space, level_at, type_of
+from orchestrator.plan.levels import level_at, levels
+from orchestrator.plan.space import Space, type_of
 from orchestrator.plan.vary import Adaptive, Grid, LeaveOneOut, Listed, Match, OneFactor, Sampled, Tie, Vary
 from perceiver.config import RunConfig, all_keys
 from perceiver.errors import ConfigError, ConfigMistake
@@ -42,8 +43,7 @@ def points(vary: Vary, baseline: RunConfig) -> Iterator[Point]:
                     dotted(off if named else {name: off}), ("vary", "components", name), name if named else None
                 )
         case Grid():
-            space = Space(baseline, vary.factors, vary.where)
-            for chosen in _combinations(space, space.ordered(), {}):
+            for chosen in every_point(Space(baseline, vary.factors, vary.where)):
                 yield Point(chosen, ("vary", "factors"))
         case Listed():
             for index, point in enumerate(vary.points):
@@ -67,6 +67,11 @@ def drawn(space: Space, unit: Sequence[float]) -> dict[str, Any]:
     return chosen
 
 
+def every_point(space: Space) -> Iterator[dict[str, Any]]:
+    """Every combination of levels that exists, the last factor's changing first."""
+    yield from _combinations(space, space.ordered(), {})
+
+
 def configure(vary: Vary, baseline: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
     """The config of a point.
 
@@ -86,8 +91,8 @@ def configure(vary: Vary, baseline: RunConfig, changes: Mapping[str, Any]) -> Ru
 
 def _one_factor(vary: OneFactor, space: Space) -> Iterator[Point]:
     needs = {key: space.requirements(key) or {} for key in vary.factors}
-    for key, levels in vary.factors.items():
-        for index, level in enumerate(levels):
+    for key, factor in vary.factors.items():
+        for index, level in enumerate(factor):
             yield Point(needs[key] | {key: level}, ("vary", "factors", key, index))
     pairs = itertools.combinations(vary.factors, 2) if vary.pairs is True else vary.pairs or ()
     for first, second in pairs:
@@ -103,7 +108,7 @@ def _combinations(space: Space, keys: Sequence[str], chosen: dict[str, Any]) -> 
     elif not space.is_active(keys[0], chosen):
         yield from _combinations(space, keys[1:], chosen)
     else:
-        for level in space.factors[keys[0]]:
+        for level in levels(space.factors[keys[0]], whole=type_of(keys[0]) is int):
             yield from _combinations(space, keys[1:], chosen | {keys[0]: level})
 
 

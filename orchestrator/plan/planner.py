@@ -11,12 +11,15 @@ from itertools import islice
 from typing import Any
 
 from orchestrator.errors import Mistake, SpecError, UsageError
-from orchestrator.plan.changes import BASELINE, SEED, difference, label
-from orchestrator.plan.combine import NoMatch, Point, configure, points
+from orchestrator.plan.changes import BASELINE, label
+from orchestrator.plan.combine import NoMatch, Point, points
 from orchestrator.plan.data import DataSeen, look_at
 from orchestrator.plan.estimate import Estimator
 from orchestrator.plan.identity import ID_LENGTH, canonical, code_digest, config_digest, identity
 from orchestrator.plan.limits import beyond
+from orchestrator.plan.named import Named as Named
+from orchestrator.plan.named import name_point as name_point
+from orchestrator.plan.named import with_seed as with_seed
 from orchestrator.plan.site import Site
 from orchestrator.plan.spec import Sweep
 from orchestrator.plan.trials import Configuration as Configuration
@@ -26,15 +29,13 @@ from orchestrator.plan.trials import Proposal as Proposal
 from orchestrator.plan.trials import Trial as Trial
 from orchestrator.plan.trials import TrialState as TrialState
 from orchestrator.plan.trials import done as done
+from orchestrator.plan.untried import count_untried
 from orchestrator.plan.vary import Adaptive, Sampled
-from perceiver.config import RunConfig, flatten, with_classes
+from perceiver.config import RunConfig, flatten
 from perceiver.errors import ConfigError
 
 MANY_TRIALS = 100_000
 _DRAWS_PER_TRIAL = 100
-
-Named = tuple[str, dict[str, Any], RunConfig]
-"""A configuration's label, what differs from the baseline, and its config."""
 
 
 def plan_sweep(sweep: Sweep, site: Site | None = None, allow_many: bool = False) -> Plan:
@@ -78,26 +79,6 @@ def extend_plan(plan: Plan, proposals: Sequence[tuple[Proposal, Sequence[int]]])
     return maker.plan(tuple(found.values()))
 
 
-def name_point(sweep: Sweep, changes: Mapping[str, Any], name: str | None = None) -> Named:
-    """The configuration of a point.
-
-    Raises:
-        ConfigError: it can't be run.
-        NoMatch: nothing keeps the baseline's cost.
-    """
-    baseline = with_seed(sweep.baseline, 0)
-    config = with_seed(configure(sweep.vary, baseline, changes), 0)
-    differing = difference(baseline, config)
-    if sweep.classes and "data.set" in differing and "model.classes" not in differing:
-        config = with_classes(config, sweep.classes.get(config.data.set))
-    return name or label(differing, getattr(sweep.vary, "factors", {})), differing, config
-
-
-def with_seed(config: RunConfig, seed: int) -> RunConfig:
-    """The config with a replicate's seed; no other key can be wrong, so nothing is checked again."""
-    return config.model_copy(update={"train": config.train.model_copy(update={SEED.split(".")[1]: seed})})
-
-
 class _Maker:
     """Makes a plan's parts: configurations with their trials and costs."""
 
@@ -116,8 +97,8 @@ class _Maker:
 
     def plan(self, configurations: tuple[Configuration, ...]) -> Plan:
         """The plan of these configurations."""
-        vary = self.sweep.vary
-        to_propose = max(0, vary.trials - (len(configurations) - 1)) if isinstance(vary, Adaptive) else 0
+        spent = [each.cost for each in configurations for _ in each.trials]
+        to_propose = count_untried(self.sweep, self.estimator, [each.config for each in configurations], spent)
         totals = self.estimator.totals((each.cost, len(each.trials)) for each in configurations)
         return Plan(self.sweep, self.site, configurations, self.code, self.data, totals, to_propose)
 

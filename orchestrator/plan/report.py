@@ -65,6 +65,7 @@ def summary(plan: Plan, states: States) -> list[str]:
     lines = ["     ".join([_trial_counts(plan, states), *_prices(plan, plan.left(states))]), plan.totals.basis]
     if plan.to_propose:
         lines.append(_to_propose(plan))
+    lines += plan.fewer_proposals()
     return lines + [f"! {problem}" for problem in [*plan.data.problems.values(), *plan.problems(done(states))]]
 
 
@@ -97,12 +98,12 @@ def changes_since(diff: PlanDiff) -> list[str]:
     """What an edited file adds and drops."""
     counts = f"{len(diff.added):,} added, {len(diff.kept):,} kept, {len(diff.dropped):,} dropped"
     lines = [f"trials since the last run of this sweep: {counts}"]
-    lines += [f"  + {name}" for name in _shortened(diff.added)]
-    lines += [f"  - {name}" for name in _shortened(diff.dropped)]
+    lines += [f"  + {name}" for name in shortened(diff.added)]
+    lines += [f"  - {name}" for name in shortened(diff.dropped)]
     return lines + (["dropped trials keep their results, off the board"] if diff.dropped else [])
 
 
-def _shortened(trials: Mapping[str, str]) -> list[str]:
+def shortened(trials: Mapping[str, str]) -> list[str]:
     """Names of trials, replicates in one line; of very many the first."""
     seeds: dict[str, list[str]] = {}
     for name in trials.values():

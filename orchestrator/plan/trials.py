@@ -92,6 +92,16 @@ class Plan:
         """The digest of the baseline's data set; None where it can't be seen from here."""
         return self.data.digest(self.sweep.baseline.data.set)
 
+    def fewer_proposals(self) -> list[str]:
+        """What to say where a search will find fewer points than it is asked for."""
+        if not isinstance(self.sweep.vary, Adaptive):
+            return []
+        asked, found = self.sweep.vary.trials, len(self.configurations) - 1 + self.to_propose
+        there = "is 1" if found == 1 else f"are {found}"
+        return [f"of {asked} proposals asked for there {there}: no other point can be run within the limits"] * (
+            found < asked
+        )
+
     def left(self, states: Mapping[str, TrialState]) -> Totals:
         """What is left to pay: trials that are there cost nothing more, and one that was begun its rest."""
         shares = {key: 1 - state.progress for key, state in states.items() if state.state == "unfinished"}

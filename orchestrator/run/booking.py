@@ -11,7 +11,7 @@ from orchestrator.plan.planner import Plan, Trial
 from orchestrator.plan.spec import Score
 from orchestrator.plan.vary import Adaptive
 from orchestrator.run.worker import Order
-from orchestrator.track import storage
+from orchestrator.track import checkpoints, storage
 from orchestrator.track.ledger import Entry, State, Stock
 from orchestrator.track.names import EVALUATED, METRIC_VERSION, SUPERSEDED, Tag
 from orchestrator.track.params import to_params
@@ -31,7 +31,6 @@ class Booking:
     """A trial, its run, and whether anything is left to do."""
 
     trial: Trial
-    parent: str
     run_id: str
     root: str
     finished: bool = False
@@ -45,6 +44,8 @@ class Booking:
     """What it was computed with so far; see `perceiver.environment`."""
     running: bool = False
     """Whether a worker has it now."""
+    home: str = ""
+    """Where its files belong, if its run was deleted and booked again while it trained: they are copied at its end."""
     scores: Scores = field(default_factory=list)
     """Of the evaluations that are recorded; kept where the sweep searches or stops trials early."""
 
@@ -92,7 +93,8 @@ class Desk:
     def __init__(self, stock: Stock, recorder: Recorder, paths: SweepPaths, lineage: Mapping[str, str] | None) -> None:
         self.stock, self.recorder, self.paths, self.lineage = stock, recorder, paths, lineage
         self._plan = stock.plan
-        self._parent = recorder.open_parent({} if lineage else _parent_tags(self._plan), runs=lineage is None)
+        self.parent = self._open_parent()
+        """The sweep's own run."""
         self._histories: dict[str, list[dict[str, Any]]] = {}
 
     def book_all(self) -> dict[str, Booking]:
@@ -124,6 +126,33 @@ class Desk:
         self._read_histories([entry])
         return self.book(trial, entry)
 
+    def book_again(self, booking: Booking) -> None:
+        """A new run for a trial whose run was deleted before its end was recorded. It has what the trial has saved.
+
+        Raises:
+            Unreachable: tracker or storage does not answer; nothing has changed.
+        """
+        self.parent = self._open_parent()
+        place = self._schedule(booking.trial)
+        newest = next(checkpoints.complete(booking.paths.checkpoints), None)
+        saved = storage.read_json(f"{newest}/progress.json") if newest else None
+        storage.copy_folder(booking.root, place.root)
+        self.recorder.forget(booking.run_id)
+        booking.run_id, booking.home = place.run_id, place.root
+        self.recorder.start(place.run_id, booking.attempts, json.dumps(booking.environments))
+        if saved:
+            self.recorder.report(place.run_id, saved["history"], saved["step"] / saved["total"])
+
+    def bring_home(self, booking: Booking) -> None:
+        """Copies the files of a trial that was booked again, and has ended, to where its run has them.
+
+        Raises:
+            Unreachable: storage does not answer; they stay where they are.
+        """
+        if booking.home:
+            storage.copy_folder(booking.root, booking.home)
+            booking.root, booking.home = booking.home, ""
+
     def supersede(self, run_id: str) -> None:
         """Takes a run off the board; its result is kept."""
         self.recorder.tag(run_id, {Tag.ROLE: SUPERSEDED})
@@ -147,7 +176,7 @@ class Desk:
             booking = self._go_on(trial, entry, entry.run)
         else:
             place = self._schedule(trial)
-            booking = Booking(trial, self._parent, place.run_id, place.root)
+            booking = Booking(trial, place.run_id, place.root)
         booking.may_stop = self._plan.may_stop(trial)
         if entry.run is not None and entry.run.run_id in self._histories:
             found = evaluations(self._histories[entry.run.run_id], self._plan.sweep.scores)
@@ -168,10 +197,10 @@ class Desk:
         finished = entry.state == State.FINISHED
         stop = run.early_stop if entry.state == State.STOPPED else None
         tags = _place_tags(trial) | (self._older_tags(run, finished or stop is not None) if entry.older_code else {})
-        self.recorder.describe(run.run_id, tags, to_params(trial.config))
+        self.recorder.describe(run.run_id, {Tag.PARENT: self.parent, **tags}, to_params(trial.config))
         if not finished and stop is None:
             self.recorder.wait(run.run_id)
-        booking = Booking(trial, self._parent, run.run_id, run.artifact_uri, finished, stop, attempts=attempts)
+        booking = Booking(trial, run.run_id, run.artifact_uri, finished, stop, attempts=attempts)
         booking.environments = run.environments
         return booking
 
@@ -190,12 +219,16 @@ class Desk:
         place = self._schedule(trial, origin)
         self.recorder.copy_metrics(entry.run.run_id, place.run_id)
         self.recorder.end(place.run_id, "FINISHED")
-        return Booking(trial, self._parent, place.run_id, entry.run.artifact_uri, finished=True)
+        return Booking(trial, place.run_id, entry.run.artifact_uri, finished=True)
+
+    def _open_parent(self) -> str:
+        is_sweep = self.lineage is None
+        return self.recorder.open_parent(_parent_tags(self._plan) if is_sweep else {}, runs=is_sweep)
 
     def _schedule(self, trial: Trial, more: Mapping[str, str] | None = None) -> RunPlace:
         tags = _trial_tags(trial, self._plan) | dict(self.lineage or {}) | dict(more or {})
         name = f"{trial.configuration} seed {trial.seed}"
-        return self.recorder.schedule(self._parent, name, tags, to_params(trial.config))
+        return self.recorder.schedule(self.parent, name, tags, to_params(trial.config))
 
 
 def _parent_tags(plan: Plan) -> dict[str, str]:

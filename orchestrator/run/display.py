@@ -184,8 +184,10 @@ def _scores(metrics: dict[str, float], score: Score) -> str:
 
 def _outcome(report: dict[str, Any]) -> str:
     if report["state"] == "failed":
+        if report.get("held"):
+            return "! failed before any trial had trained"
         lines = report["error"].strip().splitlines() or ["no message"]
-        return f"! failed: {lines[-1]}"
+        return f"! failed: {report.get('message') or lines[-1]}"
     return f"interrupted, saved at {report['saved']:.0%}"
 
 

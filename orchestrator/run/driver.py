@@ -87,7 +87,7 @@ def run_plan(
             for line in gate.ask_for_room(plan.site):
                 display.note(line)
         desk = Desk(stock, recorder, paths, lineage)
-        session = Session(plan, recorder, paths, display, _upcoming(desk, warm, display), lease)
+        session = Session(plan, desk, display, _upcoming(desk, warm, display), lease)
         try:
             session.run()
         finally:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 
 from orchestrator.errors import Unreachable
 from orchestrator.plan.estimate import Estimator
-from orchestrator.plan.limits import altogether, beyond
 from orchestrator.plan.planner import Plan, Proposal, Trial, extend_plan
+from orchestrator.plan.untried import affordable
 from orchestrator.plan.vary import Adaptive
 from orchestrator.run.booking import Booking, Desk
 from orchestrator.run.leaders import choose_leaders
@@ -46,7 +46,7 @@ class Proposals:
         self._again = 0.0
         for point, scores in warm.results:
             self._study.learn(point, scores)
-        for line in warm.notes:
+        for line in [*warm.notes, *plan.fewer_proposals()]:
             say(line)
         first = [booking for booking in self.bookings.values() if not self._is_replicate(booking.trial)]
         for booking in first:
@@ -59,7 +59,7 @@ class Proposals:
         if self._leaders_chosen:
             return len(self.bookings)
         proposed = sum(self._is_proposal(booking.trial) for booking in self.bookings.values())
-        proposals = proposed if self._used_up else max(proposed, self.vary.trials)
+        proposals = proposed if self._used_up else proposed + self.plan.to_propose
         leaders = min(self.plan.sweep.replicate_top, proposals)
         return proposals + len(self.seeds) + leaders * (len(self.seeds) - 1)
 
@@ -176,11 +176,9 @@ class Proposals:
         return [found[proposal.number, seed] for proposal, seed in places]
 
     def _is_affordable(self, config: RunConfig) -> bool:
-        """Whether a proposal is within every limit, with all trials so far and replicates that cost as the baseline."""
-        limits, cost = self.plan.sweep.limits, Estimator(self.plan.site, self.plan.data).cost(config)
-        costs = [each.cost for each in self.plan.configurations for _ in each.trials]
-        costs += [self.plan.configurations[0].cost] * (self.plan.sweep.replicate_top * (len(self.seeds) - 1))
-        return not [*beyond(cost, limits, self.plan.site), *altogether([*costs, cost], limits)]
+        """Whether a proposal is within every limit, beside all trials so far."""
+        spent = [each.cost for each in self.plan.configurations for _ in each.trials]
+        return affordable(self.plan.sweep, Estimator(self.plan.site, self.plan.data), spent)(config)
 
     def _is_proposal(self, trial: Trial) -> bool:
         return trial.proposal is not None and trial.seed == self.seeds[0]

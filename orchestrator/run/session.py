@@ -8,10 +8,11 @@ from typing import Any
 
 from orchestrator.errors import Unreachable
 from orchestrator.plan.planner import Plan
-from orchestrator.run.booking import Booking, evaluations, extended
+from orchestrator.run.booking import Booking, Desk, evaluations, extended
 from orchestrator.run.cluster import connected
 from orchestrator.run.display import Silent
 from orchestrator.run.early import EarlyStopping
+from orchestrator.run.failures import EndedEarly, FailingAlike
 from orchestrator.run.interrupt import Interrupt
 from orchestrator.run.lease import Lease
 from orchestrator.run.nodes import alive_nodes
@@ -20,8 +21,6 @@ from orchestrator.run.room import require_room
 from orchestrator.run.upcoming import Ended, NotNow, Upcoming
 from orchestrator.run.worker import Order
 from orchestrator.track import storage
-from orchestrator.track.paths import SweepPaths
-from orchestrator.track.recorder import Recorder
 from orchestrator.track.records import EarlyStop
 
 PROCESS_RETRIES = 3
@@ -31,17 +30,17 @@ PROCESS_RETRIES = 3
 class Session:
     """One run of the driver: what is asked of Tune, and what becomes of its reports."""
 
-    def __init__(
-        self, plan: Plan, recorder: Recorder, paths: SweepPaths, display: Silent, upcoming: Upcoming, lease: Lease
-    ) -> None:
-        self.plan, self.recorder, self.paths, self.display = plan, recorder, paths, display
-        self.upcoming, self._lease = upcoming, lease
+    def __init__(self, plan: Plan, desk: Desk, display: Silent, upcoming: Upcoming, lease: Lease) -> None:
+        self.plan, self.recorder, self.paths, self.display = plan, desk.recorder, desk.paths, display
+        self.upcoming, self._desk, self._lease = upcoming, desk, lease
         self.early = EarlyStopping(plan, upcoming.bookings.values())
         self.outcome = Outcome()
         self._first: Booking | NotNow | None = None
         self._verdicts: dict[str, EarlyStop | None] = {}
         self._looked, self._stop_seen = 0.0, False
         self._interrupt, self._interrupt_shown, self._stop_told = Interrupt(), False, False
+        self._started: set[str] = set()
+        self._failing = FailingAlike()
 
     @property
     def open(self) -> list[str]:
@@ -63,8 +62,12 @@ class Session:
         came_here = {*self.outcome.finished, *self.outcome.stopped}
         there = [key for key, booking in self.upcoming.bookings.items() if booking.there]
         self.outcome.already = [key for key in there if key not in came_here]
-        self.outcome.interrupted = self._stop_seen and (bool(self.open) or self.upcoming.more)
         self.outcome.waiting = sorted(self.open)
+        if self.outcome.ended_early:
+            left = [self.upcoming.bookings[key].trial for key in self.open if key not in self._started]
+            self.outcome.not_started = {trial.id: f"{trial.configuration} seed {trial.seed}" for trial in left}
+        else:
+            self.outcome.interrupted = self._stop_seen and (bool(self.open) or self.upcoming.more)
 
     def _tune(self) -> None:
         from ray import tune
@@ -98,7 +101,7 @@ class Session:
 
     def next_order(self) -> Order | NotNow | None:
         """What Tune shall start next; None once the sweep shall stop."""
-        if self.shall_stop():
+        if self.outcome.ended_early or self.shall_stop():
             return None
         booking, self._first = self._first or self.upcoming.next(), None
         return booking.order(self.plan, self.paths) if isinstance(booking, Booking) else booking
@@ -130,6 +133,7 @@ class Session:
         booking = self.upcoming.bookings[report["trial"]]
         state = report["state"]
         if state == "started":
+            self._started.add(booking.trial.id)
             booking.attempts += 1
             booking.scores = []  # the whole history comes with this report
             booking.environments = extended(booking.environments, report["environment"], goes_on=report["resumed"] > 0)
@@ -138,23 +142,28 @@ class Session:
             booking.running = True
             self.recorder.report(booking.run_id, report["history"], report["saved"])
             self._hear(booking, report)
+            if report["fraction"] > report["resumed"]:
+                for line in self._failing.trained():
+                    self.display.note(line)
         else:
             booking.running = False
+            self._bring_home(booking)
         if state in ("finished", "stopped"):
             self._end(booking, state)
         elif state == "failed":
-            self._fail(booking, report["error"])
+            self._fail(booking, report["error"], report)
         elif state == "interrupted":
             self._stop_seen = True
             self.recorder.end(booking.run_id, "KILLED", stopped="interrupted")
         for line in report["trouble"]:
             self.display.note(f"! {booking.trial.id}  {line}")
-        self.display.report(booking, report)
+        self.display.report(booking, report | {"held": self._failing.holds(report)})
 
     def on_died(self, trial: str, error: str) -> None:
         """A trial's process died more often than it is started again."""
         booking = self.upcoming.bookings[trial]
         if self._is_open(booking):
+            self._bring_home(booking)
             self._fail(booking, error)
             self.display.report(booking, {"state": "failed", "error": error})
 
@@ -172,6 +181,7 @@ class Session:
         if self._interrupt.requested and not self._stop_told:
             self._pass_on_interrupt()
         self.recorder.flush_if_due()
+        self._book_again()
         self.display.trouble(self.recorder.trouble)
 
     def _hear(self, booking: Booking, report: dict[str, Any]) -> None:
@@ -186,10 +196,9 @@ class Session:
         booking.running = False
         if how == "finished":
             booking.finished = True
-            self.recorder.end(booking.run_id, "FINISHED")
         elif how == "stopped":
             booking.stop = self._verdicts.get(trial)
-            self.recorder.end(booking.run_id, "KILLED", stopped=str(booking.stop))
+        self._record_end(booking)
         if is_news and how == "finished":
             self.outcome.finished.append(trial)
             self.outcome.stopped.pop(trial, None)  # a leader that was stopped early and went on
@@ -198,15 +207,58 @@ class Session:
         if is_news:
             self.upcoming.ended(booking, how)
 
-    def _fail(self, booking: Booking, error: str) -> None:
+    def _fail(self, booking: Booking, error: str, report: dict[str, Any] | None = None) -> None:
         if not self._is_open(booking):
             return
         last = error.strip().splitlines()[-1] if error.strip() else "no message"
+        if report and report.get("message"):
+            last = report["message"]
+            self._end_early(self._failing.hear(booking, report, self.upcoming.bookings.values()))
         self._end(booking, "failed")
         self.outcome.failed[booking.trial.id] = last
-        self.recorder.end(booking.run_id, "FAILED", stopped="failed", error=last)
+        self._record_end(booking)
         with suppress(Unreachable):  # the last line is on the run; storage that is away must not end the sweep
             storage.write_text(booking.paths.error, error)
+
+    def _book_again(self) -> None:
+        """New runs for trials whose runs were deleted before their end was recorded; of one that was there before this
+        driver came, a deleted run stays deleted.
+        """
+        here = {*self.outcome.finished, *self.outcome.stopped, *self.outcome.failed}
+        for key, booking in self.upcoming.bookings.items() if self.recorder.gone else ():
+            if booking.run_id not in self.recorder.gone or not (booking.running or key in here):
+                continue
+            before = booking.run_id
+            try:
+                self._desk.book_again(booking)
+            except Unreachable:
+                return  # at the next tick
+            self.display.note(f"! {key}  its run {before} was deleted: recorded again as {booking.run_id}")
+            if not booking.running:
+                self._bring_home(booking)
+                self._record_end(booking)
+
+    def _bring_home(self, booking: Booking) -> None:
+        try:
+            self._desk.bring_home(booking)
+        except Unreachable as error:
+            self.display.note(f"! {booking.trial.id}  {error}")
+
+    def _record_end(self, booking: Booking) -> None:
+        """How a trial ended, on its run."""
+        if booking.finished:
+            self.recorder.end(booking.run_id, "FINISHED")
+        elif booking.stop is not None:
+            self.recorder.end(booking.run_id, "KILLED", stopped=str(booking.stop))
+        elif error := self.outcome.failed.get(booking.trial.id):
+            self.recorder.end(booking.run_id, "FAILED", stopped="failed", error=error)
+
+    def _end_early(self, why: EndedEarly | None) -> None:
+        """Starts no more trials; those that run, none of which has trained, are asked to stop."""
+        if why is not None:
+            self.outcome.ended_early = why
+            with suppress(Unreachable):
+                storage.write_text(self.paths.stop, json.dumps({"by": "failures", "time": time.time()}))
 
     def _is_open(self, booking: Booking) -> bool:
         return not booking.there and booking.trial.id not in self.outcome.failed
@@ -214,10 +266,14 @@ class Session:
     def leave_true_states(self, parent: bool) -> None:
         """Leaves trials that a second Ctrl-C cut, and with `parent` the sweep's own run, in their true state."""
         bookings = self.upcoming.bookings.values()
+        self.recorder.flush()
+        self._book_again()
         for booking in bookings:
             if booking.running:
                 self.recorder.end(booking.run_id, "KILLED", stopped="interrupted")
         if parent:
             left = self.open or self.upcoming.more
-            status = "KILLED" if left else "FAILED" if self.outcome.failed else "FINISHED"
-            self.recorder.end(next(iter(bookings)).parent, status)
+            status = (
+                "KILLED" if left and not self.outcome.ended_early else "FAILED" if self.outcome.failed else "FINISHED"
+            )
+            self.recorder.end(self._desk.parent, status)

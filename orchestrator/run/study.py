@@ -21,16 +21,15 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.plan.combine import NoMatch
 from orchestrator.plan.identity import canonical
 from orchestrator.plan.levels import level_near
-from orchestrator.plan.limits import oversized
+from orchestrator.plan.named import proposable
 from orchestrator.plan.planner import Proposal, name_point
 from orchestrator.plan.space import Space, type_of
 from orchestrator.plan.spec import Sweep
+from orchestrator.plan.untried import untried
 from orchestrator.plan.vary import Adaptive, Range
 from perceiver.config import RunConfig
-from perceiver.errors import ConfigError
 
 Ended = Literal["finished", "stopped", "failed"]
 History = Sequence[tuple[int, float | Sequence[float]]]
@@ -71,13 +70,17 @@ class Study:
 
     def ask(self) -> Proposal | None:
         """The next point; None when no new one is found."""
+        few = untried(self.sweep, self._tried, self._fits)
+        missed = next(few, None) if few is not None else None
+        if few is not None and missed is None:
+            return None
         refused: list[_Record] = []
         for attempt in range(_TRIES):
             changes = self._draw(attempt, refused)
-            if (name := self._acceptable(changes)) is not None:
-                return self._note(changes, name)
+            if (config := proposable(self.sweep, changes, self._tried, self._fits)) is not None:
+                return self._note(changes, canonical(config))
             refused.append(_Record(changes))
-        return None
+        return None if missed is None else self._note(missed[0], canonical(missed[1]))  # what chance did not find
 
     def tell(self, number: int, history: History, ended: Ended) -> None:
         """What became of a proposal.
@@ -112,17 +115,6 @@ class Study:
         self._tried.add(name)
         self._proposed.append(_Record(changes))
         return Proposal(len(self._proposed) - 1, changes)
-
-    def _acceptable(self, changes: Mapping[str, Any]) -> str | None:
-        """The point's canonical config, if it is new, can be run and is within the limits."""
-        try:
-            _, _, config = name_point(self.sweep, changes)
-        except (ConfigError, NoMatch):
-            return None
-        name = canonical(config)
-        if name in self._tried or oversized(config.model, self.sweep.limits) or not self._fits(config):
-            return None
-        return name
 
     def _draw(self, attempt: int, refused: Sequence[_Record]) -> dict[str, Any]:
         """What the sampler proposes after all that is on record.

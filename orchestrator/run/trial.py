@@ -8,6 +8,7 @@ from typing import Any
 
 from ray import tune
 
+from orchestrator.run.failures import in_a_line, kind_of
 from orchestrator.run.group import WorkerLost, work_together
 from orchestrator.run.worker import Order, Report
 
@@ -20,6 +21,12 @@ def run_trial(parameters: dict[str, Any]) -> None:
             tune.report({"report": report.to_json()})
     except WorkerLost:
         raise  # as if this process had died: Tune starts the trial again
-    except Exception:
-        failed = Report(trial=order.trial, state="failed", error=traceback.format_exc())
+    except Exception as error:
+        failed = Report(
+            trial=order.trial,
+            state="failed",
+            error=traceback.format_exc(),
+            message=in_a_line(error),
+            kind=kind_of(error),
+        )
         tune.report({"report": failed.to_json()})

@@ -78,6 +78,10 @@ class Report:
     environment: dict[str, str] = field(default_factory=dict)
     """Versions of the libraries that compute; told once per attempt."""
     error: str = ""
+    message: str = ""
+    """The error in a line."""
+    kind: str = ""
+    """data, user, or empty for any other, see `failures.py`."""
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""

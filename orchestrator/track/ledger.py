@@ -201,8 +201,9 @@ def _state(run: RunRecord, trial: Trial, plan: Plan) -> State:
     return State.STOPPED if stop.rule == rule.rule and stop.evaluation >= rule.grace else State.UNFINISHED
 
 
-def _worth(run: RunRecord) -> tuple[bool, float]:
-    return run.status == "FINISHED", _progress(run)
+def _worth(run: RunRecord) -> tuple[bool, float, int]:
+    """Of several runs of a trial, as when a deleted one was restored, a finished one counts, then the newest."""
+    return run.status == "FINISHED", _progress(run), run.start_time or 0
 
 
 def _progress(run: RunRecord) -> float:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from mlflow.entities import Experiment, Metric, Param, Run, RunStatus, RunTag
+from mlflow.entities import Experiment, Metric, Param, Run, RunStatus, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 from orchestrator.errors import Unreachable, UsageError
 from orchestrator.track.connection import explain, explained, is_recorded, is_refusal, require_answer
 from orchestrator.track.names import Tag
-from orchestrator.track.server import make_client
+from orchestrator.track.server import make_client, pages
 from orchestrator.track.sqlite import analyze_sqlite, prepare_sqlite
 
 _FLUSH_SECONDS = 1.0
@@ -59,21 +59,24 @@ class Recorder:
         self.tracking = tracking
         self._unwritten: dict[str, _Unwritten] = {}
         self._refused: dict[str, str] = {}
+        self.gone: set[str] = set()
+        """Runs that were deleted while something of them was to be written."""
         self._away: str | None = None
         self._pause, self._next_flush = _FLUSH_SECONDS, 0.0
+        self._sweep, self._location = sweep, artifact_location
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # logs a stack trace per failed write
         with explained(tracking):
             is_recorded(tracking)
             prepare_sqlite(tracking)
             self._client = make_client(tracking)
-            self.experiment = self._open_experiment(sweep, artifact_location)
+            self.experiment = self._open_experiment()
 
     def open_parent(self, tags: Mapping[str, str], runs: bool = True) -> str:
         """The sweep's parent run, made if need be. `runs`: the sweep itself runs now; final runs leave it as it is."""
         with explained(self.tracking):
             parent = self._find(f"tags.`{Tag.ROLE}` = 'sweep'")
             if parent is None:
-                parent = self._client.create_run(self.experiment.experiment_id, run_name=self.experiment.name)
+                parent = self._create_run(self.experiment.name, {})
         self._note(parent.info.run_id, tags, "RUNNING" if runs else None)
         self.flush()
         return str(parent.info.run_id)
@@ -82,7 +85,7 @@ class Recorder:
         """A run for a trial that waits, made ahead of need so that the UI shows the whole plan."""
         with explained(self.tracking):
             tags = {Tag.PARENT: parent, **tags}
-            run = self._client.create_run(self.experiment.experiment_id, run_name=name, tags=tags)
+            run = self._create_run(name, tags)
             run_id = run.info.run_id
             self._client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
             self._client.update_run(run_id, status="SCHEDULED")
@@ -134,6 +137,12 @@ class Recorder:
         refused = (f"run {run_id} is not recorded: {reason}" for run_id, reason in self._refused.items())
         return self._away or "\n".join(refused) or None
 
+    def forget(self, run_id: str) -> None:
+        """Another run has taken the place of one that is gone."""
+        self.gone.discard(run_id)
+        self._refused.pop(run_id, None)
+        self._unwritten.pop(run_id, None)
+
     def flush_if_due(self) -> None:
         """Writes what waits if the last write is a second ago; longer while the tracker is away."""
         if time.monotonic() >= self._next_flush:
@@ -177,10 +186,13 @@ class Recorder:
         try:
             self._write(run_id, waiting)
             self._refused.pop(run_id, None)
+            self.gone.discard(run_id)
         except MlflowException as error:
             if not is_refusal(error):
                 raise
             self._refused[run_id] = explain(self.tracking, error)
+            if self._is_gone(run_id):
+                self.gone.add(run_id)
 
     def _write(self, run_id: str, waiting: _Unwritten) -> None:
         tags = [RunTag(str(key), value) for key, value in waiting.tags.items()]
@@ -204,7 +216,27 @@ class Recorder:
         found: Sequence[Run] = self._client.search_runs([self.experiment.experiment_id], condition, max_results=1)
         return found[0] if found else None
 
-    def _open_experiment(self, sweep: str, artifact_location: str) -> Experiment:
+    def _create_run(self, name: str, tags: Mapping[str, str]) -> Run:
+        """A new run of the sweep's experiment, which may have been deleted since it was opened."""
+        try:
+            return self._client.create_run(self.experiment.experiment_id, run_name=name, tags=dict(tags))
+        except MlflowException as error:
+            if not is_refusal(error):
+                raise
+            self.experiment = self._open_experiment()
+            return self._client.create_run(self.experiment.experiment_id, run_name=name, tags=dict(tags))
+
+    def _is_gone(self, run_id: str) -> bool:
+        """Whether the run was deleted, for a while or for good."""
+        try:
+            return bool(self._client.get_run(run_id).info.lifecycle_stage == "deleted")
+        except MlflowException as error:
+            if not is_refusal(error):
+                raise
+            return True
+
+    def _open_experiment(self) -> Experiment:
+        sweep, artifact_location = self._sweep, self._location
         experiment = self._client.get_experiment_by_name(sweep)
         if experiment is None:
             return self._client.get_experiment(self._client.create_experiment(sweep, artifact_location))
@@ -214,8 +246,19 @@ class Recorder:
                 "Use the storage that it has, or give the sweep another name"
             )
         if experiment.lifecycle_stage == "deleted":
-            self._client.restore_experiment(experiment.experiment_id)
+            self._restore(experiment.experiment_id)
         return experiment
+
+    def _restore(self, experiment_id: str) -> None:
+        """Brings a deleted experiment back without its runs, which MLflow restores with it: who deleted them wants them
+        gone, and the plan has counted them as gone.
+        """
+        gone = ViewType.DELETED_ONLY
+        found = pages(lambda token: self._client.search_runs([experiment_id], "", gone, page_token=token))
+        deleted = [run.info.run_id for run in found]
+        self._client.restore_experiment(experiment_id)
+        for run_id in deleted:
+            self._client.delete_run(run_id)
 
 
 def _folder(location: str) -> str:

@@ -33,7 +33,7 @@ class Server:
 
     def experiments(self) -> dict[str, str]:
         """Name -> id of every experiment that was not deleted."""
-        found = _pages(lambda token: self._client.search_experiments(max_results=_PAGE, page_token=token))
+        found = pages(lambda token: self._client.search_experiments(max_results=_PAGE, page_token=token))
         return {experiment.name: experiment.experiment_id for experiment in found}
 
     def sweep(self, name: str, params: bool, metrics: Collection[str] | None) -> SweepRuns | None:
@@ -78,7 +78,7 @@ class Server:
 
     def _search(self, experiment_ids: list[str], condition: str = "") -> list[RunRecord]:
         # in the order of their start, so that runs created while we read can't shift a page
-        runs = _pages(
+        runs = pages(
             lambda token: self._client.search_runs(
                 experiment_ids, condition, max_results=_PAGE, order_by=["attributes.start_time ASC"], page_token=token
             )
@@ -111,7 +111,8 @@ def open_server(tracking_uri: str) -> Iterator[Server]:
         raise Unreachable(explain(tracking_uri, error)) from error
 
 
-def _pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
+def pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
+    """Everything that comes in pages; `ask` is given the token of each."""
     token: str | None = None
     while True:
         page = ask(token)

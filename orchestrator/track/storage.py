@@ -118,6 +118,24 @@ def upload_files(files: Iterable[Path], url: str) -> None:
         raise Unreachable(f"{url} can't be written: {error}") from error
 
 
+def copy_folder(source: str, target: str) -> None:
+    """Copies every file below a folder on storage into another one there, a manifest behind the files that it names.
+
+    A file that goes away meanwhile is left out.
+    """
+    fs, path = filesystem(source)
+    _, into = filesystem(target)
+    try:
+        fs.invalidate_cache()
+        for file in sorted(fs.find(path), key=lambda name: (posixpath.dirname(name), name.endswith("MANIFEST.json"))):
+            copy = f"{into}{file.removeprefix(path)}"
+            fs.makedirs(posixpath.dirname(copy), exist_ok=True)
+            with suppress(FileNotFoundError):
+                fs.cp_file(file, copy)
+    except Exception as error:
+        raise Unreachable(f"{source} can't be copied to {target}: {error}") from error
+
+
 def read_text(url: str) -> str | None:
     """The text of a small file, None if there is none."""
     fs, path = filesystem(url)
