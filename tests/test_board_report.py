@@ -130,3 +130,16 @@ def test_a_figure_that_cannot_be_made_is_told(tracking: str, tmp_path: Path) -> 
     record_sweep(tracking, "new", [Made("baseline", 0, None, status="RUNNING")])
     with pytest.raises(UsageError, match="new has no finished trial to draw yet"):
         draw_board(board("new", Site(tracking=tracking)), tmp_path / "board.png")
+
+
+def test_a_board_whose_score_is_not_defined_on_its_clips_says_so(
+    tracking: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing = [*replicates("baseline", [math.nan, math.nan]), *replicates("a=1", [math.nan, math.nan])]
+    print_board(board_of(tracking, nothing, metric="eval/AUC"))
+    out = capsys.readouterr().out
+    assert "no score" in out and "4 of 4 trials finished   baseline without a score" in out
+    assert "No trial has ended with an eval/AUC that could rank it." in out
+    assert "No trial has ended with a value of eval/AUC that could rank it." in out
+    assert "eval/AUC needs a class that some clips of the evaluation set have and others lack." in out
+    assert "no result yet" not in out and "not finished" not in out and "sweep promote" not in out

@@ -28,7 +28,8 @@ def untried(sweep: Sweep, tried: Collection[str], fits: Fits) -> Iterator[tuple[
     """
     assert isinstance(sweep.vary, Adaptive)
     space = Space(sweep.baseline, sweep.vary.factors, sweep.vary.where)
-    if math.prod(count_levels(levels, type_of(key) is int) for key, levels in space.factors.items()) > _FEW:
+    counts = (min(count_levels(levels, type_of(key) is int), _FEW + 1) for key, levels in space.factors.items())
+    if math.prod(counts) > _FEW:
         return None
     every = ((changes, proposable(sweep, changes, tried, fits)) for changes in every_point(space))
     return ((changes, config) for changes, config in every if config is not None)

@@ -91,8 +91,18 @@ class Board:
         """Whether the test can't tell the row from the baseline; the baseline ties with itself."""
         return row.is_baseline or (row.p is not None and row.p >= ALPHA)
 
+    @property
+    def has_no_score(self) -> bool:
+        """Whether every trial has ended and none of them with a score that could rank it."""
+        ended = self.trials and self.finished + self.stopped_trials == self.trials
+        return bool(ended) and not any(row.scores for row in (*self.rows, *self.searched))
+
     def winner(self) -> Winner:
         """The best configuration of which every seed counts, and how sure that is."""
+        if self.has_no_score:
+            return Winner(
+                None, (f"No trial has ended with a value of {self.metric} that could rank it.", *_undefined(self))
+            )
         if self.searched and all(row.is_baseline for row in self.ranked):
             return Winner(None, ("No leader of the search has all its seeds yet.",))
         winner = choose_winner(self.ranked, self.format, self.detectable)
@@ -235,3 +245,9 @@ def _baseline_levels(rows: Sequence[Row], tracking: str) -> dict[str, str]:
 
 def _row_json(row: Row) -> dict[str, Any]:
     return asdict(row) | {"complete": row.complete}
+
+
+def _undefined(board: Board) -> list[str]:
+    if board.metric not in ("eval/AUC", "eval/d_prime"):
+        return []
+    return [f"{board.metric} needs a class that some clips of the evaluation set have and others lack."]

@@ -78,12 +78,15 @@ def header(board: Board) -> str:
     baseline = board.baseline
     reference = "no baseline"
     if baseline is not None:
-        shown = board.format.value(baseline.estimate.mean) if baseline.estimate else "not finished"
+        absent = "without a score" if board.has_no_score else "not finished"
+        shown = board.format.value(baseline.estimate.mean) if baseline.estimate else absent
         reference = f"baseline {shown}"
     direction = "" if board.goal == "maximize" else ", lower is better"
     counts = {len(row.scores) for row in board.ranked}
     over = f"mean of {counts.pop()} seeds" if len(counts) == 1 else "mean over seeds"
-    over = over.replace("mean of 1 seeds", "one seed") if any(row.estimate for row in board.ranked) else "no result yet"
+    over = over.replace("mean of 1 seeds", "one seed")
+    if not any(row.estimate for row in board.ranked):
+        over = "no score" if board.has_no_score else "no result yet"
     interval = f", {CONFIDENCE:.0%} interval".replace("%", " %") if _has_intervals(board) else ""
     finished = f"{board.finished} of {board.trials} trials finished"
     finished += f", {board.stopped_trials} stopped early" if board.stopped_trials else ""
@@ -215,7 +218,7 @@ def finals_table(board: Board) -> tuple[list[Column], list[list[str]]]:
 def _next(board: Board) -> list[str]:
     if board.finished + board.stopped_trials < board.trials:
         return [f"sweep status {board.sweep}"]
-    return [f"sweep promote {board.sweep}"]
+    return [] if board.has_no_score else [f"sweep promote {board.sweep}"]
 
 
 def _when(line: SweepSummary) -> str:
