@@ -111,7 +111,7 @@ def test_a_search_over_fewer_points_than_it_is_asked_for(player: Player, by: str
     factors = {"train.optimizer": ["lamb", "adamw"], "train.mixup": {"low": 0.0, "high": 1.0, "step": 0.5}}
     sweep = make_sweep(vary={"by": by, "trials": 30, "startup": 2, "factors": factors})
     assert plan_sweep(sweep, player.site).fewer_proposals() == [
-        "of 30 proposals asked for there are 5: no other point can be run within the limits"
+        "25 of 30 proposals are not made: no other point can be run within the limits"
     ]
     assert planned(player, sweep) == (6, 0) == ran(player, sweep)
     assert planned(player, sweep) == (0, 6) == ran(player, sweep)

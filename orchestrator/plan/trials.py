@@ -97,10 +97,8 @@ class Plan:
         if not isinstance(self.sweep.vary, Adaptive):
             return []
         asked, found = self.sweep.vary.trials, len(self.configurations) - 1 + self.to_propose
-        there = "is 1" if found == 1 else f"are {found}"
-        return [f"of {asked} proposals asked for there {there}: no other point can be run within the limits"] * (
-            found < asked
-        )
+        line = f"{asked - found} of {asked} proposals are not made: no other point can be run within the limits"
+        return [line] if found < asked else []
 
     def left(self, states: Mapping[str, TrialState]) -> Totals:
         """What is left to pay: trials that are there cost nothing more, and one that was begun its rest."""
