@@ -21,7 +21,7 @@ from perceiver.data.content import Progress
 from perceiver.data.digest import describe
 from perceiver.data.recipe import DEMO
 from perceiver.errors import CheckpointError, DataError, PerceiverError
-from perceiver.ranks import Ranks
+from perceiver.ranks import SILENCE, Ranks
 from perceiver.state import MANIFEST, TrainState, verify
 from perceiver.train import train
 
@@ -64,7 +64,7 @@ def _meet() -> None:
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=SILENCE)
 
 
 def _train(arguments: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ CPUs.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -15,6 +16,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 T = TypeVar("T")
+
+SILENCE = timedelta(minutes=30)
+"""After which a rank is taken for dead: longer than a reader waits for storage (see `perceiver.data.patience`)."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,8 @@ def meeting_point(host: str, world: int, port: int = 0) -> Any:
 @contextmanager
 def meeting(point: Any, ranks: Ranks, gpus: bool) -> Iterator[None]:
     """The process group of all ranks that come to a point, for as long as the context lasts."""
-    dist.init_process_group("nccl" if gpus else "gloo", store=point, rank=ranks.rank, world_size=ranks.world)
+    backend = "nccl" if gpus else "gloo"
+    dist.init_process_group(backend, timeout=SILENCE, store=point, rank=ranks.rank, world_size=ranks.world)
     try:
         yield
     finally:

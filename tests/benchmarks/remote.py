@@ -10,7 +10,8 @@ stands in for moto, which takes several times as much of the cores that the read
     remote   the product on S3
     loop     on S3, the next clip asked for when the one before is read: a Dataset that a DataLoader's workers index
 
-The first batches, in which processes and connections begin, are not counted.
+Each clip lies in the bucket several times, so that none is asked for again while its bytes are there. The first
+batches, in which processes and connections begin, are not counted.
 """
 
 import argparse
@@ -32,14 +33,15 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from perceiver.config import RunConfig, with_changes
-from perceiver.data.audioset import DataSource
+from perceiver.data.audioset import DataSource, Segment
 from perceiver.data.clips import Wants, read_clip
-from perceiver.data.dataset import Clip, DataSet, open_data
+from perceiver.data.dataset import Clip, Clips, DataSet, open_data
 from perceiver.data.ingest import ingest
 from perceiver.data.loading import train_batches
 
-BATCH, BEGINNING, COUNTED = 24, 4, 12
+BATCH, BEGINNING, COUNTED = 24, 4, 8
 CHUNK = 2**20
+SHARD, COPIES = "train-000000.tar", 8
 Read = Callable[[int], Iterator[Any]]
 
 
@@ -61,6 +63,8 @@ def main() -> None:
         folder = Path(scratch) / "bucket" / "set"
         files = sorted(options.folder.glob("*.*"))[: options.clips]
         ingest(DataSource(str(as_set(files, Path(scratch) / "source"))), str(folder))
+        for number in range(COPIES):
+            (folder / copy_name(number)).symlink_to(folder / SHARD)
         with storage(Path(scratch), options):
             compare(str(folder), "s3://bucket/set", options)
 
@@ -150,7 +154,7 @@ async def hold_back(port: str, delay: float) -> None:
 
 def compare(disk: str, remote: str, options: argparse.Namespace) -> None:
     config = with_changes(RunConfig(), {"train.batch_size": BATCH, "model.classes": 1})
-    local, away = (open_data(DataSource(url), config, "train") for url in (disk, remote))
+    local, away = (several(open_data(DataSource(url), config, "train")) for url in (disk, remote))
     contenders: dict[str, Read] = {
         "disk": lambda workers: train_batches(local, config, workers=workers),
         "remote": lambda workers: train_batches(away, config, workers=workers),
@@ -166,6 +170,20 @@ def compare(disk: str, remote: str, options: argparse.Namespace) -> None:
         shares = [remote / disk for remote, disk in zip(rates["remote"], rates["disk"], strict=True)]
         shown = "".join(f"{median(found):9.1f}" for found in rates.values())
         print(f"  {workers or 'a thread':>9}{shown}{median(shares):10.2f} ({min(shares):.2f} to {max(shares):.2f})")
+
+
+def copy_name(number: int) -> str:
+    return f"copy-{number}.tar"
+
+
+def several(data: DataSet) -> DataSet:
+    """The set with each clip once in every copy of its shard."""
+    once, data.clips = data.clips, Clips()
+    for number in range(COPIES):
+        for clip in once:
+            path = clip.path.replace(SHARD, copy_name(number))
+            data.clips.append(Segment(clip.id, clip.start, clip.end, clip.labels, path, 0, clip.trimmed))
+    return data
 
 
 def clips_per_second(batches: Iterator[Any]) -> float:
