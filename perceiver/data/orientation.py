@@ -44,8 +44,17 @@ class Orienter:
         tag = next((value for key, value in metadata.items() if key.lower() == "rotate"), "0")
         self._tagged = _turned(int(tag)) if tag.lstrip("-").isdecimal() else Orientation()
         self._forget, self._tilt = Filter(), Filter()
+        self._rotation, self._orientation = math.nan, Orientation()
 
     def __call__(self, frame: Any) -> Orientation:
+        """Looked up where the rotation changes: a frame that was asked for its side data holds on to its memory until
+        Python looks for cycles, so the decoder would need new memory for each picture.
+        """
+        if frame.rotation != self._rotation:
+            self._rotation, self._orientation = frame.rotation, self._look(frame)
+        return self._orientation
+
+    def _look(self, frame: Any) -> Orientation:
         try:
             matrix = frame.side_data.get(Type.DISPLAYMATRIX)
         except ValueError:  # PyAV does not know every kind of side data, EXIF's among them
