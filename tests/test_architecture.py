@@ -27,6 +27,7 @@ EXCEPTIONS = {
     ("orchestrator/run/file_pool.py", "perceiver.data"),
     ("orchestrator/run/ingest.py", "perceiver.data"),
     ("orchestrator/run/gate_data.py", "perceiver.data"),
+    ("orchestrator/run/gate_modalities.py", "perceiver.data"),
     # These load neither torch nor av.
     ("orchestrator/plan/data.py", "perceiver.data.audioset"),
     ("orchestrator/plan/data.py", "perceiver.data.digest"),

@@ -7,8 +7,9 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from orchestrator.errors import Unreachable
+from orchestrator.errors import Refused
 from orchestrator.track import checkpoints, storage
+from orchestrator.track.writable import require_writable
 
 
 def make_checkpoint(folder: Path, content: str = "weights") -> Path:
@@ -85,7 +86,7 @@ def test_nothing_there_is_no_checkpoint(url: str) -> None:
 
 def test_storage_that_cant_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(Unreachable, match="can't be written"):
-        storage.check_writable(f"{tmp_path}/file/below")
-    with pytest.raises(Unreachable, match="can't be opened"):
-        storage.check_writable("nosuch://bucket")
+    with pytest.raises(Refused, match="can't be written"):
+        require_writable(f"{tmp_path}/file/below")
+    with pytest.raises(Refused, match="can't be opened"):
+        require_writable("nosuch://bucket")

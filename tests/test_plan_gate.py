@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
+from media_maker import grey, make_media
 from workplace import Workplace
 
 from orchestrator.cli import main
@@ -199,3 +200,23 @@ def test_what_only_this_machine_lacks_is_a_line(place: Workplace, monkeypatch: p
     assert "model.classes is left out: sizes are for 527 until the labels of mine can be seen" in done.stdout
     assert "Next:  sweep run x.yaml --site site.yaml    # on a machine that sees the data" in done.stdout
     assert "data.mine: /nowhere is not there" in refused(place, "x.yaml", verb="run")
+
+
+def test_a_modality_that_no_clip_has_is_told(place: Workplace, tmp_path: Path) -> None:
+    silent = tmp_path / "silent"
+    (silent / "clips").mkdir(parents=True)
+    (silent / "class_labels_indices.csv").write_text("index,mid,display_name\n0,/m/a,A\n1,/m/b,B\n")
+    for split in ("train", "eval"):
+        rows = [f'{split}{number}, 0, 1, "/m/{label}"' for number, label in enumerate("ab")]
+        (silent / f"{split}_segments.csv").write_text("\n".join(["# a", "# b", "# c", *rows]) + "\n")
+        for number in range(2):
+            make_media(silent / "clips" / f"{split}{number}.mp4", [(i / 25, grey(90)) for i in range(25)])
+    write_site(place.folder, data={"mine": str(silent)})
+    for _ in range(2):  # found out, and remembered
+        said = refused(place, sweep_of(place))
+        assert "model.inputs.audio: of 2 train clips of data set mine that were looked into none has audio" in said
+        assert "model.inputs.video" not in said
+    with chdir(place.folder):
+        for change in ({"model__missing_modality": "mask"}, {"model__inputs__audio": None}):
+            file = sweep_of(place, factors={"train.lr": [0.005, 0.01]}, **change)
+            assert CliRunner().invoke(main, ["plan", file, "--site", "site.yaml"]).exit_code == 0

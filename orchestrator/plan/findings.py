@@ -33,10 +33,11 @@ class Findings:
                 self.say(self._written(path, mistake.key), str(mistake) if mistake.key else f"{name}: {mistake}")
             return config
 
-    def place_of(self, key: str) -> KeyPath:
-        """Where a sweep file says a key of the configuration: in `set`, or else with its base."""
-        written = self._written(("set",), key)
-        return written if written != ("set",) else ("base",)
+    def place_of(self, key: str, varied: bool = False) -> KeyPath:
+        """Where a sweep file says a key of the configuration: among its factors, in `set`, or else with its base."""
+        parts: list[KeyPath] = [("vary", "factors"), ("vary", "components"), ("set",)]
+        places = ((part, self._written(part, key)) for part in (parts if varied else parts[-1:]))
+        return next((written for part, written in places if written != part), ("vary",) if varied else ("base",))
 
     def _written(self, path: KeyPath, key: str) -> KeyPath:
         """The place of a dotted key below `path`, written dotted, nested, or part and part."""

@@ -10,6 +10,7 @@ from orchestrator.errors import Refused, Unreachable
 from orchestrator.plan.planner import Plan
 from orchestrator.plan.site import Site
 from orchestrator.run.gate_data import look_at_configs, look_at_data
+from orchestrator.run.gate_modalities import look_at_modalities
 from orchestrator.run.nodes import nodes_of
 from orchestrator.run.room import require_room
 from orchestrator.run.verdict import Verdict
@@ -30,6 +31,7 @@ def look(plan: Plan, driving: bool = False) -> list[str]:
     verdict = Verdict(plan, driving)
     look_at_data(verdict)
     look_at_configs(verdict)
+    look_at_modalities(verdict)
     _look_at_storage(verdict)
     return verdict.lines()
 

@@ -6,12 +6,9 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.plan.planner import Configuration
 from orchestrator.run.verdict import Verdict
 from orchestrator.track.writable import lacks_credentials
-from perceiver.config import RunConfig
 from perceiver.data.files import is_local
 from perceiver.data.shards import Shards, read_shards
 from perceiver.errors import DataError
-
-_FORBIDDEN = (401, 403)
 
 
 def look_at_data(verdict: Verdict) -> None:
@@ -30,7 +27,7 @@ def _unseen(verdict: Verdict, name: str, error: Exception) -> None:
     path, url = ("data", name), verdict.site.data[name].url
     no_credentials = lacks_credentials(error)
     why = f"there are no credentials for {url}; set them in the environment" if no_credentials else str(error)
-    no_leave = no_credentials or isinstance(error, PermissionError) or getattr(error, "status", None) in _FORBIDDEN
+    no_leave = no_credentials or isinstance(error, PermissionError) or getattr(error, "is_refusal", False)
     if not (no_leave or isinstance(error, DataError)):
         verdict.unanswered.append(f"data.{name}: {why}")
     elif verdict.mine or not (no_leave or is_local(url)):  # object storage is the same from everywhere
@@ -64,9 +61,9 @@ def look_at_configs(verdict: Verdict) -> None:
             count = each.config.model.logits
             verdict.note(f"model.classes is left out: sizes are for {count} until the labels of {name} can be seen")
         if name in verdict.plan.data.descriptions:
-            _look_at_classes(verdict, each.config, verdict.plan.data.descriptions[name].classes)
-            _look_at_pixels(verdict, each.config, shards[name])
-            _look_at_modalities(verdict, each.config, verdict.plan.data.descriptions[name].known)
+            _look_at_classes(verdict, each, verdict.plan.data.descriptions[name].classes)
+            _look_at_pixels(verdict, each, shards[name])
+            _look_at_modalities(verdict, each, verdict.plan.data.descriptions[name].known)
 
 
 def _shards(verdict: Verdict, name: str) -> Shards | None:
@@ -74,27 +71,31 @@ def _shards(verdict: Verdict, name: str) -> Shards | None:
     return None if place.synthetic else read_shards(place.url)
 
 
-def _look_at_classes(verdict: Verdict, config: RunConfig, classes: int) -> None:
+def _look_at_classes(verdict: Verdict, each: Configuration, classes: int) -> None:
+    config = each.config
     if config.model.classes not in (None, classes):
         verdict.of_sweep(
             "model.classes",
             f"model.classes: {config.model.classes}, but the label list of data set {config.data.set} has {classes}: "
             f"leave it out (null over a base that says it), or say {classes}",
+            each.changes,
         )
 
 
-def _look_at_pixels(verdict: Verdict, config: RunConfig, shards: Shards | None) -> None:
-    video = config.model.inputs.video
+def _look_at_pixels(verdict: Verdict, each: Configuration, shards: Shards | None) -> None:
+    config, video = each.config, each.config.model.inputs.video
     if shards is not None and video is not None and video.size > shards.form.pixels:
         verdict.of_sweep(
             "model.inputs.video.size",
             f"model.inputs.video.size: {video.size}, but data set {config.data.set} was ingested for pictures of up to "
             f"{shards.form.pixels} pixels: ingest its source elsewhere with --pixels {video.size}",
+            each.changes,
         )
 
 
-def _look_at_modalities(verdict: Verdict, config: RunConfig, known: Any) -> None:
+def _look_at_modalities(verdict: Verdict, each: Configuration, known: Any) -> None:
     """What no file of the set has, where `sweep data check` has looked into all of them (`perceiver.data.verdicts`)."""
+    config = each.config
     for modality in config.model.inputs.modalities:
         if known.lacks(modality) and config.model.missing_modality == "error":
             key = f"model.inputs.{modality}"
@@ -102,6 +103,7 @@ def _look_at_modalities(verdict: Verdict, config: RunConfig, known: Any) -> None
                 key,
                 f"{key}: none of the {known.files:,} files of data set {config.data.set} has {modality}, "
                 f"as `sweep data check` found: {key}: null would do without",
+                each.changes,
             )
 
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from orchestrator.errors import OrchestratorError, UsageError
 _SOCKET = "session_2026-11-28_12-58-08_123456_4194304/sockets/plasma_store"
 _LONGEST = (103 if sys.platform == "darwin" else 107) - len(f"/rabcdefgh/r/{_SOCKET}")
 """Bytes that the path around the folder may have."""
+_ATTEMPTS = 50
 
 
 @contextmanager
@@ -31,7 +33,16 @@ def ray_folder() -> Iterator[Path]:
     try:
         yield private / "r"  # Ray opens its folder to everybody; what is around it stays closed
     finally:
-        shutil.rmtree(private, ignore_errors=True)
+        _remove(private)
+
+
+def _remove(folder: Path) -> None:
+    """Takes the folder away; Ray's processes may still be writing their last lines while they end."""
+    for _ in range(_ATTEMPTS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
 
 
 def _in_named_place() -> Path:

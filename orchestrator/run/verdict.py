@@ -1,5 +1,8 @@
 """What the gate has found, by whom it is to be mended: mistakes in the site file, in the sweep file, what is away."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from orchestrator.errors import Mistake, SpecError, Unreachable, UsageError
 from orchestrator.plan.findings import Findings
 from orchestrator.plan.planner import Plan
@@ -22,9 +25,12 @@ class Verdict:
         """A mistake at a path of the site file."""
         self._of_site.append(self.site.mistake(path, message))
 
-    def of_sweep(self, key: str, message: str) -> None:
-        """A mistake in a key of the configuration, where the sweep file sets it or names the base that does."""
-        self._of_sweep.say(self._of_sweep.place_of(key), message)
+    def of_sweep(self, key: str, message: str, changes: Mapping[str, Any] | None = None) -> None:
+        """A mistake in a key of a configuration, where the sweep file varies it, sets it, or names the base that does.
+
+        `changes`: what sets the configuration apart from the baseline.
+        """
+        self._of_sweep.say(self._of_sweep.place_of(key, varied=key in (changes or {})), message)
 
     def lacking(self, path: tuple[str, ...], message: str) -> None:
         """What this machine lacks: a mistake in the site file, if no other machine could have it."""
