@@ -1,5 +1,6 @@
 """A clip that storage can't give now is waited for: never bad, never replaced, and nobody can tell from the batches."""
 
+import errno
 import os
 import signal
 import threading
@@ -21,7 +22,8 @@ from perceiver.data.dataset import DataSet, open_data
 from perceiver.data.ingest import ingest
 from perceiver.data.loading import eval_batches, train_batches
 from perceiver.data.shards import Form
-from perceiver.errors import StorageError
+from perceiver.data.stored import open_clip
+from perceiver.errors import ClipError, StorageError
 from perceiver.state import TrainState
 
 CONFIG = small_config(train__batch_size=6, eval__clips=3, eval__batch_size=6)
@@ -137,3 +139,20 @@ def test_what_storage_withheld_from_an_earlier_version_is_not_bad(tmp_path: Path
     state.save(tmp_path)
     loaded = TrainState.load(tmp_path, config, torch.device("cpu"))
     assert [clip.reason for clip in loaded.bad.values()] == ["damaged"]
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs a file that gives no bytes: Linux has one")
+@pytest.mark.parametrize("name", ["a.mp4", "a.tar#0+1024"])
+def test_a_file_whose_disk_fails_is_not_bad(tmp_path: Path, name: str) -> None:
+    (tmp_path / name.split("#")[0]).symlink_to("/proc/self/mem")  # reading its first bytes is an input/output error
+    with pytest.raises(StorageError, match="Input/output error") as caught:
+        open_clip(str(tmp_path / name), 10.0)
+    assert caught.value.status == errno.EIO
+
+
+def test_a_file_that_alone_is_gone_is_bad(synthetic_source: DataSource) -> None:
+    clip = open_data(synthetic_source, CONFIG, "train").clips[0]
+    with pytest.raises(ClipError, match="is not there"):
+        open_clip(clip.path.replace(clip.id, "nobody"), 10.0)
+    with pytest.raises(StorageError, match="nor is anything else in its folder"):
+        open_clip(clip.path.replace(clip.id, "nobody/nothing"), 10.0)
