@@ -407,8 +407,9 @@ def test_plan_and_check_tell_of_an_older_copy(tmp_path: Path) -> None:
     (tmp_path / "site.yaml").write_text("site: here\ndata: {mine: copy}\n")
     changes = {"data.set": "mine", "model.classes": 1, "model.inputs.video": None}
     file = workplace.write_sweep("loud", {"train.lr": [0.001, 0.002]}, **changes)
-    for verb in (("plan", file), ("data", "check", "mine")):
+    for verb, code in ((("plan", file), 2), (("data", "check", "mine"), 3)):
         done = workplace.sweep(*verb)
+        assert done.returncode == code
         told = done.stdout + done.stderr
         assert "made by an older reader: stereo sound in it is 3 dB loud" in told and "ingest again" in told, told
 
