@@ -9,6 +9,7 @@ from trial_player import Player, make_sweep
 
 from orchestrator.errors import Unreachable
 from orchestrator.plan.site import Site
+from orchestrator.run.failures import in_a_line
 from orchestrator.run.outcome import failure_lines
 from perceiver.errors import ConfigError, ConfigMistake, DataError, NumericError, StorageError
 
@@ -78,6 +79,13 @@ def test_what_a_node_storage_or_memory_does_ends_no_sweep(player: Player, error:
     player.fails = lambda order: error
     outcome = player.run(make_sweep(vary=GRID)).outcome
     assert outcome.ended_early is None and len(outcome.failed) == 5
+
+
+def test_the_error_of_a_reading_process_is_its_own() -> None:
+    told = "Caught DataError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  File"
+    assert in_a_line(DataError(f"{told}\nperceiver.errors.DataError: no such clip: a.mp4\n")) == (
+        "DataError: no such clip: a.mp4"
+    )
 
 
 def test_errors_that_differ_end_no_sweep_and_each_is_told(player: Player) -> None:

@@ -31,7 +31,10 @@ def in_a_line(error: BaseException) -> str:
     """`DataError: what is wrong, where, what would be right`; of another worker's error, what it was there."""
     cause = getattr(error, "cause", None)
     error = cause if isinstance(cause, BaseException) else error
-    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
+    text = str(error)
+    if "\nOriginal Traceback" in text:  # a reading process's, as torch tells it: the error is the last line
+        text = text.strip().splitlines()[-1].partition(": ")[2]
+    return f"{type(error).__name__}: {' '.join(text.split()) or 'no message'}"
 
 
 @dataclass(frozen=True)
