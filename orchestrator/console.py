@@ -6,7 +6,6 @@ On a narrow terminal a table folds long names in its first column, then drops ri
 import json
 import os
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,8 +15,6 @@ from rich.markup import escape
 from rich.table import Table
 
 _PIPED_WIDTH = 10_000
-_EVERY = 2.0
-"""Seconds between two lines about something long."""
 _LEAST_NAME = 36
 """Columns that names in a table have, at least, before they are folded at spaces."""
 
@@ -76,32 +73,6 @@ def print_next(*commands: str) -> None:
 def note(message: str) -> None:
     """Prints a line for a person, on standard error, so that standard output stays a result."""
     console(stderr=True).print(message, markup=False)
-
-
-class Telling:
-    """Says on standard error every two seconds how far something long is: `what` 1,200 of 36,000 `unit`.
-
-    On a terminal always in the same line, which is gone when the block has ended. What is quick says nothing.
-    """
-
-    def __init__(self, what: str, unit: str) -> None:
-        self._what, self._unit = what, unit
-        self._told, self._shown = time.monotonic(), False
-
-    def __enter__(self) -> "Telling":
-        return self
-
-    def __call__(self, done: int, total: int) -> None:
-        if time.monotonic() - self._told < _EVERY:
-            return
-        self._told, self._shown = time.monotonic(), True
-        line = f"{self._what} {done:,} of {total:,} {self._unit}"
-        print(f"\r{line}" if sys.stderr.isatty() else line, end="" if sys.stderr.isatty() else "\n", file=sys.stderr)
-        sys.stderr.flush()
-
-    def __exit__(self, *_: object) -> None:
-        if self._shown and sys.stderr.isatty():
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def quiet_libraries() -> None:

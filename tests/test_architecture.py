@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 LIGHT = {"perceiver.config", "perceiver.environment", "perceiver.errors", "perceiver.wording"}
-LEAVES = {"orchestrator.errors", "orchestrator.console"}
+LEAVES = {"orchestrator.errors", "orchestrator.console", "orchestrator.progress"}
 
 MAY_IMPORT = {
     "perceiver": {"perceiver"},

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.console import Telling
-
 SCRIPT = """
 from orchestrator.console import Column, print_table
 name = "model.inputs.video.embedding=2 model.inputs.audio.mel_positions=1d train.video_dropout=0.1"
@@ -51,14 +49,3 @@ def test_a_long_name_is_folded_at_its_spaces_and_never_cut(columns: int) -> None
     )
     assert ("state" in said) == (columns > 60)
     assert (len(said.splitlines()) == 3) == (columns == 200)
-
-
-def test_what_takes_long_is_told_on_standard_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with Telling("data mine: looked into", "files") as told:
-        told(10, 2_000)
-        monkeypatch.setattr("orchestrator.console._EVERY", 0.0)
-        told(1_500, 2_000)
-    said = capsys.readouterr()
-    assert (said.out, said.err) == ("", "data mine: looked into 1,500 of 2,000 files\n")

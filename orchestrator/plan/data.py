@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.console import Telling
 from orchestrator.errors import OrchestratorError
 from orchestrator.plan.site import Site
+from orchestrator.progress import Ticker
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ def look_at(site: Site, names: Iterable[str]) -> DataSeen:
     descriptions, problems, causes = {}, {}, dict[str, Exception]()
     for name in sorted(names):
         try:
-            with Telling(f"data {name}: looked into", "files") as told:
-                descriptions[name] = describe(DataSource(**site.data_source(name)), told)
+            with Ticker(f"looking for the files of data set {name}", f"files of {name} looked into") as ticker:
+                descriptions[name] = describe(DataSource(**site.data_source(name)), ticker.show)
         except Exception as error:  # another storage may raise anything; the gate tells what goes on without
             known = isinstance(error, OrchestratorError)
             problems[name] = str(error) if known else f"data set {name} can't be seen from here: {error}"

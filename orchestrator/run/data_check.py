@@ -12,8 +12,8 @@ from orchestrator.console import Column, print_table
 from orchestrator.errors import Interrupted
 from orchestrator.plan.machine import cores
 from orchestrator.plan.site import Site, absolute
+from orchestrator.progress import Ticker
 from orchestrator.run.file_pool import Work, spread
-from orchestrator.run.progress import Ticker
 from perceiver.data.audioset import DataSource
 from perceiver.data.check import check
 from perceiver.data.check_report import Report

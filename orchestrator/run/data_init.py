@@ -11,8 +11,8 @@ import yaml
 from orchestrator.errors import Interrupted, UsageError
 from orchestrator.plan.machine import cores
 from orchestrator.plan.site import absolute
+from orchestrator.progress import Ticker
 from orchestrator.run.file_pool import Work, spread
-from orchestrator.run.progress import Ticker
 from perceiver.data.files import File, is_local, join, local_path
 from perceiver.data.own_lists import Options, OwnLists, make_lists, write_lists
 from perceiver.data.verdicts import FileReport

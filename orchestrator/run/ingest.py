@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from orchestrator.console import Column, Telling, console, print_table
+from orchestrator.console import Column, console, print_table
 from orchestrator.errors import Interrupted
 from orchestrator.plan.site import Site, absolute
 from orchestrator.run.cluster import connected
@@ -37,14 +37,14 @@ def ingest_on_ray(source: DataSource, dest: str, pixels: int, site: Site) -> Ing
         def show(*counts: int) -> None:
             nonlocal done, total
             done, total = counts
-            bar.update(task, completed=done, total=total)
+            bar.update(task, description="clips", completed=done, total=total)
+
+        def look(*counts: int) -> None:
+            bar.update(task, description="files looked into", completed=counts[0], total=counts[1])
 
         try:
             source, dest = replace(source, url=absolute(source.url)), absolute(dest)  # workers have other folders
-            with Telling("looked into", "files of the source") as looking:
-                return ingest(
-                    source, dest, Form(pixels), show, looking=looking, run=lambda *work: _on_site(site, *work)
-                )
+            return ingest(source, dest, Form(pixels), show, looking=look, run=lambda *work: _on_site(site, *work))
         except KeyboardInterrupt:
             raise Interrupted(f"{done} of {total} clips are in finished shards, which are kept.") from None
 
