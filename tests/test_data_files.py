@@ -12,7 +12,8 @@ from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from media_maker import make_media, small_config, whole
 
 from perceiver.data.clips import Wants, read_clip
-from perceiver.data.files import list_files, read_bytes, with_retries
+from perceiver.data.files import list_files, read_bytes
+from perceiver.data.retries import with_retries
 from perceiver.errors import StorageError
 
 

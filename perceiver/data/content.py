@@ -18,7 +18,8 @@ from itertools import islice
 from typing import TypeVar
 
 from perceiver.data.cache import FileIndex
-from perceiver.data.files import File, files_of, is_local, local_path, look_up, read_range, with_retries
+from perceiver.data.files import File, files_of, is_local, local_path, look_up, read_range
+from perceiver.data.retries import with_retries
 from perceiver.data.segments import Segment, Split
 from perceiver.errors import DataError
 

@@ -14,7 +14,8 @@ from contextlib import suppress
 from typing import Any, BinaryIO, TypeVar
 
 from perceiver.data.faults import missing
-from perceiver.data.files import FilePair, head_size, is_local, is_whole, open_media, read_head
+from perceiver.data.files import FilePair, is_local
+from perceiver.data.remote_media import head_size, is_whole, open_media, read_head
 from perceiver.errors import StorageError
 
 T = TypeVar("T")

@@ -1,35 +1,22 @@
-"""Files on this machine or at any fsspec URL: list a folder, read a file, try again when storage fails now and then.
+"""Files on this machine or at any fsspec URL: list a folder, read and write a file.
 
 Plain paths never import fsspec, so that a plan over a local folder starts at once.
 """
 
-import errno
-import io
 import os
 import re
 import secrets
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, BinaryIO, TypeVar
+from typing import Any
 from urllib.parse import unquote
 
 from perceiver.data.folders import pages_below, walk
-from perceiver.errors import DataError, PerceiverError, StorageError
-
-T = TypeVar("T")
-
-_FINAL = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PerceiverError)
-_WAITS = (0.2, 0.5, 1.0, 2.0, 4.0)
-"""Seconds between attempts: long enough for a busy server, short enough that a dead one is reported within ten."""
-
-_HEAD = 4 * 2**20
-"""Bytes that are asked for of a remote file whose size is not known; ten seconds of video are one or two million."""
-_WHOLE = 32 * 2**20
-"""Bytes up to which a remote file is fetched whole."""
+from perceiver.data.retries import status_of, with_retries
+from perceiver.errors import DataError, StorageError
 
 _CHAIN = re.compile(r"::[A-Za-z][A-Za-z0-9+.-]*://")
 """What tells fsspec's chains (simplecache::s3://...) from a name that holds two colons."""
@@ -171,7 +158,7 @@ def look_up(url: str) -> File:
     """
 
     def ask() -> File:
-        filesystem, path = _filesystem(url)
+        filesystem, path = filesystem_of(url)
         about = filesystem.info(path)
         return File(url, int(about.get("size") or 0), _stamp(about))
 
@@ -190,7 +177,7 @@ def read_bytes(url: str) -> bytes:
         if is_local(url):
             with open(local_path(url), "rb") as file:
                 return file.read()
-        filesystem, path = _filesystem(url)
+        filesystem, path = filesystem_of(url)
         return bytes(filesystem.cat_file(path))
 
     return with_retries(read, url)
@@ -209,7 +196,7 @@ def read_range(url: str, start: int, end: int) -> bytes:
             with open(local_path(url), "rb") as file:
                 file.seek(start)
                 return file.read(end - start)
-        filesystem, path = _filesystem(url)
+        filesystem, path = filesystem_of(url)
         try:
             return bytes(filesystem.cat_file(path, start=start, end=end))
         except Exception as error:
@@ -261,108 +248,6 @@ def write_bytes(url: str, data: bytes) -> None:
         file.write(data)
 
 
-def head_size(url: str) -> int:
-    """Bytes that `read_head` gives at most."""
-    where = FileRange.parse(url)
-    return where.length if where else _HEAD
-
-
-def read_head(url: str) -> bytes:
-    """Of a remote shard exactly the named range, of another remote file its beginning, in one request.
-
-    Raises:
-        DataError: the server gives no parts of files.
-        FileNotFoundError, StorageError: as `read_range` does.
-    """
-    where = FileRange.parse(url) or FileRange(url, 0, _HEAD)
-    data = read_range(where.path, where.start, where.start + where.length)
-    if len(data) > where.length and where.path != url:
-        raise DataError(f"{where.path}: its server gives no parts of files, which shards need")
-    return data
-
-
-def is_whole(url: str, head: bytes) -> bool:
-    """Whether what `read_head` gave is all that there is."""
-    return FileRange.parse(url) is not None or len(head) != _HEAD  # a server may give more than it was asked for
-
-
-def open_media(url: str, head: bytes) -> BinaryIO:
-    """A remote file that begins with what `read_head` gave: whole where it is small, in blocks where it is large.
-
-    Raises:
-        FileNotFoundError, StorageError: as `read_range` does.
-    """
-    if is_whole(url, head):
-        return io.BytesIO(head)
-    filesystem, path = _filesystem(url)
-    size = with_retries(lambda: int(filesystem.size(path) or 0), url)
-    if size > _WHOLE:
-        return _Steady(with_retries(lambda: filesystem.open(path, "rb"), url), url)
-    return io.BytesIO(head + read_range(url, len(head), size) if size > len(head) else head)
-
-
-class _Steady:
-    """A large remote file, read in blocks, each asked for again where storage fails. What PyAV needs of a file.
-
-    `failure` is what storage failed with at last: FFmpeg may take it for the end of the file.
-    """
-
-    def __init__(self, file: BinaryIO, url: str) -> None:
-        self._file, self._url = file, url
-        self.failure: StorageError | None = None
-        self.seek, self.tell, self.close = file.seek, file.tell, file.close
-
-    def read(self, size: int = -1) -> bytes:
-        position = self._file.tell()
-
-        def read() -> bytes:
-            self._file.seek(position)
-            return self._file.read(size)
-
-        try:
-            return with_retries(read, self._url)
-        except StorageError as error:
-            self.failure = error
-            raise
-
-
-def with_retries(call: Callable[[], T], what: str) -> T:
-    """The call's result, after up to five more attempts where storage fails in a way that may pass soon.
-
-    Raises:
-        FileNotFoundError: at once.
-        StorageError: it never succeeded, or storage refused; the last failure is its cause.
-    """
-    for wait in (*_WAITS, None):
-        try:
-            return call()
-        except _FINAL:
-            raise
-        except Exception as error:  # each storage library has its own tree of errors
-            status, said = status_of(error), str(error) or repr(error)
-            if isinstance(error, PermissionError) or status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-                raise StorageError(f"{what} is refused: {said}", status or errno.EACCES) from error
-            if wait is None:
-                message = f"{what}: storage failed {len(_WAITS) + 1} times, at last with: {said}"
-                raise StorageError(message, status) from error
-            time.sleep(wait)
-    raise AssertionError("unreachable")
-
-
-def status_of(error: BaseException | None) -> int | None:
-    """The HTTP status that a storage library's error tells, or else its errno."""
-    number = None
-    while error is not None:
-        response = getattr(error, "response", None)
-        of_s3 = response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
-        for status in (of_s3, getattr(error, "status", None), getattr(response, "status_code", None)):
-            if isinstance(status, int):
-                return status
-        number = number or getattr(error, "errno", None)
-        error = error.__cause__
-    return number
-
-
 def folder_is_there(url: str) -> bool:
     """Whether the folder of a file can be reached and holds anything."""
     folder = parent(url)
@@ -372,12 +257,12 @@ def folder_is_there(url: str) -> bool:
                 return any(True for _ in entries)
         except OSError:
             return False
-    filesystem, path = _filesystem(folder)
+    filesystem, path = filesystem_of(folder)
     return bool(filesystem.exists(path))
 
 
 def _find(url: str) -> Iterator[File]:
-    filesystem, path = _filesystem(url)
+    filesystem, path = filesystem_of(url)
     filesystem.invalidate_cache()  # another process may have written since
     root = len(filesystem.unstrip_protocol(path).rstrip("/")) + 1
     found = pages_below(filesystem, path) if is_web(url) else filesystem.find(path, detail=True)
@@ -395,11 +280,16 @@ def _stamp(info: Mapping[str, Any]) -> str:
 
 
 def _put(path: str, url: str) -> None:
-    filesystem, target = _filesystem(url)
+    filesystem, target = filesystem_of(url)
     filesystem.put_file(path, target)
 
 
-def _filesystem(url: str) -> tuple[Any, str]:
+def filesystem_of(url: str) -> tuple[Any, str]:
+    """The fsspec filesystem of a URL, and the path within it.
+
+    Raises:
+        DataError: the protocol is unknown, or its package is missing.
+    """
     try:
         import fsspec
 
