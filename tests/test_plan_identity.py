@@ -30,7 +30,7 @@ def test_golden_config_digest() -> None:
     ],
 )
 def test_bases_keep_the_digests_under_which_results_are_paid_for(base: str, digest: str) -> None:
-    """A key that is added later is marked `ADDED_LATER`, so that these stay; a base that says other things is another."""
+    """A key that is added later is marked `ADDED_LATER`, so that these stay."""
     config = load(Path(__file__).parent.parent / "sweeps" / "base" / f"{base}.yaml")
     known = config if config.model.classes else with_changes(config, {"model.classes": 9})
     assert config_digest(known).startswith(digest)
