@@ -4,9 +4,10 @@ Reads MLflow through the reader that needs no mlflow, so that `sweep plan` stays
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Literal
 
 from orchestrator.errors import UsageError
@@ -21,6 +22,9 @@ from orchestrator.track.records import RunRecord
 from perceiver.environment import environment
 
 OLDER_CODE = "made by older code"
+
+_OnRecord = dict[tuple[str, bool], list[RunRecord]]
+"""Trial id, and whether it is a final run's -> the runs of that trial in this sweep."""
 
 NoReuse = Literal["all", "environment"]
 """What is not taken over: any result of another sweep, or any that was computed in another environment than today's."""
@@ -87,8 +91,12 @@ class Stock:
     def look_up(self, trial: Trial) -> Entry:
         """What is there for a trial that has joined the plan since."""
         results = _results(self.plan, [trial], self.no_reuse)
-        runs = [run for run in self.runs if _may_count(run, self.no_reuse)]
-        return _entry(trial, self.plan, runs, results, self.accept_older_code)
+        found = {run.tags.get(Tag.IDENTITY): run for run in reversed(results)}
+        return _entry(trial, self.plan, self._on_record, found, self.accept_older_code)
+
+    @cached_property
+    def _on_record(self) -> "_OnRecord":
+        return _by_trial(run for run in self.runs if _may_count(run, self.no_reuse))
 
     @property
     def by_older_code(self) -> list[Entry]:
@@ -112,7 +120,9 @@ def take_stock(plan: Plan, accept_older_code: bool = False, no_reuse: NoReuse | 
     plan = extend_plan(plan, recorded_proposals(plan, here))
     elsewhere = _results(plan, plan.trials, no_reuse)
     count = [run for run in here if _may_count(run, no_reuse)]
-    entries = {trial.id: _entry(trial, plan, count, elsewhere, accept_older_code) for trial in plan.trials}
+    on_record = _by_trial(count)
+    results = {run.tags.get(Tag.IDENTITY): run for run in reversed(elsewhere)}
+    entries = {trial.id: _entry(trial, plan, on_record, results, accept_older_code) for trial in plan.trials}
     return Stock(plan, entries, tuple(run for run in here if not is_final(run)), accept_older_code, no_reuse)
 
 
@@ -168,19 +178,25 @@ def _results(plan: Plan, trials: Iterable[Trial], no_reuse: NoReuse | None) -> l
     return [run for run in finished if _may_count(run, no_reuse)]
 
 
+def _by_trial(runs: Iterable[RunRecord]) -> _OnRecord:
+    found: _OnRecord = {}
+    for run in runs:
+        found.setdefault((run.tags.get(Tag.TRIAL, ""), is_final(run)), []).append(run)
+    return found
+
+
 def _entry(
-    trial: Trial, plan: Plan, here: Sequence[RunRecord], results: Sequence[RunRecord], accept_older_code: bool
+    trial: Trial, plan: Plan, here: _OnRecord, results: Mapping[str | None, RunRecord], accept_older_code: bool
 ) -> Entry:
-    final = trial.role == "final"
-    runs = [run for run in here if run.tags.get(Tag.TRIAL) == trial.id and is_final(run) == final]
+    runs = here.get((trial.id, trial.role == "final"), [])
     same = [run for run in runs if run.tags.get(Tag.IDENTITY) == trial.identity]
     accepted = [run for run in runs if run.tags.get(Tag.OLDER_CODE) == plan.code_digest]
     if same or accepted:
         best = max(same or accepted, key=_worth)
         return Entry(_state(best, trial, plan), best, older_code=not same)
-    for run in results:
-        if run.tags.get(Tag.IDENTITY) == trial.identity:
-            return Entry(State.REUSABLE, run, sweep=run.tags[Tag.NAME])
+    if trial.identity in results:
+        result = results[trial.identity]
+        return Entry(State.REUSABLE, result, sweep=result.tags[Tag.NAME])
     begun = [run for run in runs if run.role != SUPERSEDED and _progress(run)]
     if not begun:
         return Entry(State.NEW)
