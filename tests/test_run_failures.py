@@ -81,6 +81,14 @@ def test_what_a_node_storage_or_memory_does_ends_no_sweep(player: Player, error:
     assert outcome.ended_early is None and len(outcome.failed) == 5
 
 
+def test_errors_that_list_other_clips_are_alike(player: Player) -> None:
+    lists = iter(["a.mp4 (empty), b.mp4 (not media)", "c.mp4 (empty)", "b.mp4 (not media), d.mp4 (empty)"])
+    player.fails = lambda order: DataError(f"2 of the 18 train clips of set can't be read: {next(lists)}")
+    session = player.run(make_sweep(vary=GRID))
+    assert len(session.outcome.failed) == 3 and session.outcome.ended_early is not None
+    assert told(player, session).count("can't be read") == 1
+
+
 def test_the_error_of_a_reading_process_is_its_own() -> None:
     told = "Caught DataError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  File"
     assert in_a_line(DataError(f"{told}\nperceiver.errors.DataError: no such clip: a.mp4\n")) == (

@@ -79,7 +79,10 @@ class FailingAlike:
 
 
 def _without_names(message: str, booking: "Booking") -> str:
-    """The message with what only this trial has in it taken out: its names, places, and numbers."""
+    """What the message says is wrong, without the clips or keys that it lists behind a colon, and without what only
+    this trial has in it: its names, places and numbers.
+    """
+    message = ": ".join(message.split(": ")[:2])  # the first is the error's class
     for name in (booking.root, booking.run_id, booking.trial.id):
         message = message.replace(name, "_")
     return re.sub(r"\btrial-_\w*|\b0x[0-9a-f]+|\d+", "_", message)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from orchestrator.plan.report import shortened
 from orchestrator.run.failures import EndedEarly
 
+_LONGEST = 600
+"""Characters of an error that lists very many clips; its log has all of it."""
 _NAMED = 8
 """Trials named of an error that many failed of."""
 
@@ -66,4 +68,4 @@ def counted(trials: int) -> str:
 
 def _failed(error: str, trials: list[str]) -> str:
     named = ", ".join(trials[:_NAMED]) + (f" and {len(trials) - _NAMED} more" if len(trials) > _NAMED else "")
-    return f"  {named}  {error}"
+    return f"  {named}  {error if len(error) <= _LONGEST else f'{error[:_LONGEST]} ...'}"
