@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any, BinaryIO, TypeVar
 
 from perceiver.data.faults import missing
-from perceiver.data.files import FilePair, is_local
+from perceiver.data.files import files_of, is_local
 from perceiver.data.remote_media import head_size, is_whole, open_media, read_head
 from perceiver.errors import StorageError
 
@@ -36,7 +36,7 @@ class Ahead:
 
     def expect(self, paths: Iterable[str]) -> None:
         """Names every file that will be opened from now on, in order, as far as that is known."""
-        remote = [file for path in paths for file in _files(path) if not is_local(file)]
+        remote = [file for path in paths for file in files_of(path) if not is_local(file)]
         self._left = Counter(remote)
         self._asked = {path: asked for path, asked in self._asked.items() if path in self._left}
         self._coming = deque(path for path in dict.fromkeys(remote) if path not in self._asked)
@@ -84,11 +84,6 @@ class Ahead:
             size += len(asked.result()) if there else head_size(other)
             open_requests += not asked.done()
         return not self._asked or (open_requests < REQUESTS and size <= BYTES)
-
-
-def _files(path: str) -> tuple[str, ...]:
-    pair = FilePair.parse(path)
-    return (path,) if pair is None else (pair.pictures, pair.sound)
 
 
 def _begin(call: Callable[..., T], *arguments: Any) -> "Future[T]":
