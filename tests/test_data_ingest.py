@@ -26,7 +26,7 @@ from perceiver.data.ingest import ingest
 from perceiver.data.loading import eval_batches, train_batches
 from perceiver.data.packing import ShardRecord, ShardTask, write_shard
 from perceiver.data.shards import Form
-from perceiver.errors import DataError
+from perceiver.errors import DataError, StorageError
 
 CONFIG = small_config(train__batch_size=6, eval__clips=3)
 FORM = Form(pixels=32)
@@ -244,7 +244,7 @@ def test_storage_that_fails_leaves_no_clip_out(copied: DataSource, tmp_path: Pat
             away = task.name in task_names
             yield call(replace(task, dest=f"{copied.url}/train_segments.csv") if away else task)
 
-    with pytest.raises(DataError, match=r"1 of 3 shards are not written.*the same command makes just these"):
+    with pytest.raises(StorageError, match=r"1 of 3 shards are not written.*the same command makes just these"):
         ingest(copied, str(dest), FORM, run=run)
     task_names.clear()
     result = ingest(copied, str(dest), FORM, run=run)

@@ -37,7 +37,7 @@ from perceiver.data.shards import (
     read_shards,
     write_index,
 )
-from perceiver.errors import DataError
+from perceiver.errors import DataError, StorageError
 
 _TRIED = 100
 """Clips after which an ingest that can't read half of them is given up."""
@@ -92,7 +92,8 @@ def ingest(
 
     Raises:
         DataError: the source is no data set; the destination holds something else, or a set of other clips; less than
-            half of the clips can be read; storage failed, and running it again makes what is missing.
+            half of the clips can be read.
+        StorageError: storage failed; running it again makes what is missing.
     """
     plan = ShardPlan(source, dest, form or Form(), looking)
     there, listed = read_shards(dest), {file.name: file for file in find_files(dest)}
@@ -191,7 +192,7 @@ def _write(plan: ShardPlan, records: dict[Place, ShardRecord], progress: Progres
         progress(clips, plan.clips)
     if failures:
         missing = len(plan.tasks) - len(records)
-        raise DataError(
+        raise StorageError(
             f"{missing} of {len(plan.tasks)} shards are not written, {len(failures)} of them since storage failed; the "
             f"same command makes just these. First: {failures[0]}"
         )
