@@ -30,7 +30,7 @@ MANIFEST = "MANIFEST.json"
 WEIGHTS = "model.safetensors"
 FILES = (WEIGHTS, "state.pt", "progress.json")
 
-_OF_STORAGE = ("storage", "forbidden", "too slow")
+_OF_STORAGE = ("storage", "forbidden")
 """Reasons for which earlier versions counted clips that storage did not give as bad; who is, is found again."""
 
 

@@ -1,6 +1,7 @@
 """The command line: exit codes, messages, and what it does not load."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +115,18 @@ def test_a_tracker_that_is_no_database_is_told(tmp_path: Path) -> None:
     done = call(tmp_path, "board", "smoke")
     assert done.returncode == 75
     assert "mlflow.db" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_file_name_that_is_no_text_is_told_with_escapes(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff.yaml")).write_text("sweep: [")
+    code = "import sys; from orchestrator.cli import main; main(sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "plan", b"a\xff.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
+    )
+    assert done.returncode == 2 and b"a\\udcff.yaml" in done.stderr and b"Traceback" not in done.stderr
 
 
 def test_the_readme_names_every_verb() -> None:

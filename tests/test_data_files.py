@@ -2,6 +2,7 @@
 
 import io
 import time
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from media_maker import make_media, small_config, whole
+from slow_server import Server, serving
 
 from perceiver.data.clips import Wants, read_clip
-from perceiver.data.files import list_files, read_bytes
+from perceiver.data.content import sized
+from perceiver.data.files import File, list_files, look_up, read_bytes
 from perceiver.data.retries import with_retries
-from perceiver.errors import StorageError
+from perceiver.errors import DataError, StorageError
 
 
 class Flaky:
@@ -99,3 +102,17 @@ def test_a_listing_is_deep_sorted_and_has_sizes() -> None:
     listed = [(file.path, file.size) for file in list_files("memory://deep")]
     assert listed == [("memory:///deep/a.csv", 1), ("memory:///deep/b/2.mp4", 2), ("memory:///deep/b/c/3.mp4", 3)]
     assert read_bytes("memory:///deep/b/c/3.mp4") == b"333"
+
+
+@pytest.mark.parametrize("what", ["503", "429", "reset"])
+def test_a_web_server_that_fails_for_a_moment_has_not_lost_the_file(what: str, tmp_path: Path) -> None:
+    """fsspec says "not found" over http whatever goes wrong."""
+    (tmp_path / "a.mp4").write_bytes(b"12345")
+    requests = count()
+    server = Server(tmp_path, trouble=lambda path: what if next(requests) < 3 else None)
+    with serving(server) as url:
+        assert look_up(f"{url}/a.mp4").size == 5
+        with pytest.raises(FileNotFoundError):
+            look_up(f"{url}/b.mp4")
+        with pytest.raises(DataError, match=r"b\.mp4 is listed, but not there"):
+            sized(File(f"{url}/b.mp4", 0))

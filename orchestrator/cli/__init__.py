@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 error, 2 wrong usage or an invalid file, 3 finished but so
 5 plan infeasible, 75 tracker, storage or cluster unreachable, 130 interrupted with state saved.
 """
 
+import io
 import sys
 from typing import Any
 
@@ -42,6 +43,9 @@ class _Verbs(click.Group):
 def main() -> None:
     """Plans, runs, tracks and ranks sweeps of the audio+video Perceiver: one YAML file, one question."""
     quiet_libraries()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may be no text
 
 
 for verb in (demo, plan, calibrate, run, status, logs, stop, board, compare, report, promote, rollback, data, schema):

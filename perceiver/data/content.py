@@ -140,8 +140,18 @@ def _told(files: list[File]) -> list[File]:
 
 
 def sized(file: File) -> File:
-    """The file with its size and stamp, also where a listing (http) has neither."""
-    return file if file.stamp or file.size or is_local(file.path) else look_up(file.path)
+    """The file with its size and stamp, also where a listing (http) has neither.
+
+    Raises:
+        DataError: it is listed, but not there, as a link of a web server's that leads nowhere.
+        StorageError: storage failed on every attempt.
+    """
+    if file.stamp or file.size or is_local(file.path):
+        return file
+    try:
+        return look_up(file.path)
+    except FileNotFoundError:
+        raise DataError(f"{file.path} is listed, but not there: take its name or link out of the folder") from None
 
 
 def _contents_of(files: list[File]) -> dict[File, str]:

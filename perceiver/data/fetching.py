@@ -58,7 +58,7 @@ class Ahead:
     def close(self) -> None:
         """Lets go of what was asked for; whoever waits for it in another thread is told so."""
         self._coming.clear()
-        for asked in self._asked.values():
+        for asked in list(self._asked.values()):  # its reader's thread may be at work
             asked.cancel()
 
     def _open(self, path: str, deadline: float) -> BinaryIO:
@@ -73,9 +73,10 @@ class Ahead:
         return io.BytesIO(head) if is_whole(path, head) else _within(_begin(open_media, path, head), deadline, path)
 
     def _ask(self) -> None:
-        while self._coming and self._has_room_for(self._coming[0]):
-            path = self._coming.popleft()
-            self._asked[path] = _begin(read_head, path)
+        with suppress(IndexError):  # closed meanwhile
+            while self._coming and self._has_room_for(self._coming[0]):
+                path = self._coming.popleft()
+                self._asked[path] = _begin(read_head, path)
 
     def _has_room_for(self, path: str) -> bool:
         open_requests, size = 0, head_size(path)

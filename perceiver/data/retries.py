@@ -11,6 +11,7 @@ from perceiver.errors import PerceiverError, StorageError
 T = TypeVar("T")
 
 _FINAL = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PerceiverError)
+_GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE, errno.ENOENT, errno.ENOTDIR)
 _WAITS = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Seconds between attempts: long enough for a busy server, short enough that a dead one is reported within ten."""
 
@@ -25,9 +26,9 @@ def with_retries(call: Callable[[], T], what: str) -> T:
     for wait in (*_WAITS, None):
         try:
             return call()
-        except _FINAL:
-            raise
         except Exception as error:  # each storage library has its own tree of errors
+            if isinstance(error, _FINAL) and not _may_pass(error):
+                raise
             status, said = status_of(error), str(error) or repr(error)
             if isinstance(error, PermissionError) or status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
                 raise StorageError(f"{what} is refused: {said}", status or errno.EACCES) from error
@@ -36,6 +37,16 @@ def with_retries(call: Callable[[], T], what: str) -> T:
                 raise StorageError(message, status) from error
             time.sleep(wait)
     raise AssertionError("unreachable")
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether "not found" was said of a file because its server failed: fsspec says it over http of every failure."""
+    cause, status = error.__cause__, status_of(error.__cause__)
+    if not isinstance(error, FileNotFoundError) or cause is None:
+        return False
+    if status is None:
+        return isinstance(cause, TimeoutError | ConnectionError) or type(cause).__module__.startswith("aiohttp")
+    return status not in _GONE
 
 
 def status_of(error: BaseException | None) -> int | None:
