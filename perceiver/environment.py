@@ -1,12 +1,14 @@
 """What a result was computed with beside our own code: libraries whose arithmetic or decoding may differ."""
 
 import re
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 COMPUTES = False
 """No result depends on this module (see `orchestrator.plan.closure`): it only tells."""
 
 
+@cache
 def environment() -> dict[str, str]:
     """Name -> version, as major.minor, of torch, torchaudio and the FFmpeg that PyAV brings; absent ones are left out.
 

@@ -36,7 +36,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_lease(paths: SweepPaths, host: str, pid: int, number: int = 1, beat: int = 1) -> None:
-    about = {"host": host, "pid": pid, "time": time.time() - 3600, "token": "theirs", "beat": beat}
+    here = host == socket.gethostname()
+    about = {"host": host, "machine": lease.machine() if here else "another", "pid": pid, "began": lease.began(pid)}
+    about |= {"time": time.time() - 3600, "token": "theirs", "beat": beat}
     storage.write_text(paths.driver(number), json.dumps(about))
 
 
@@ -108,6 +110,15 @@ def test_a_process_with_the_number_of_a_driver_that_died_blocks_nobody(paths: Sw
         assert holder(paths) is None
         with Lease(paths):
             pass
+
+
+@pytest.mark.parametrize("changed", [{"began": 1.0}, {"machine": "another one of that name"}])
+def test_a_number_that_another_process_has_by_now_is_no_driver_s(paths: SweepPaths, changed: dict[str, Any]) -> None:
+    """After a reboot, or in another container of the same name: the number tells nothing, the beat does."""
+    write_lease(paths, socket.gethostname(), os.getppid())
+    storage.write_text(paths.driver(1), json.dumps(newest(paths) | changed))
+    with Lease(paths):
+        assert newest(paths)["pid"] == os.getpid()
 
 
 def test_a_second_driver_in_the_same_process_is_refused(paths: SweepPaths) -> None:

@@ -110,6 +110,7 @@ def test_what_changes_no_result_keeps_the_digest(before: str, sources: dict[str,
         {"sizes": SIZES.replace("STEPS = 5", "STEPS = 5.0")},
         {"sizes": SIZES.replace("STEPS = 5", "STEPS = '5'")},
         {"sizes": f"{SIZES}STEPS += 1\n"},
+        {"sizes": f"{SIZES.replace('WIDTH = 3', 'WIDTH = {}')}for number in range(3):\n    WIDTH[number] = 1\n"},
         {"sizes": f"import torch\n\n{SIZES}torch.set_default_dtype(torch.float64)\n"},
         {"net": NET.replace("math.sin", "math.cos")},
         {"net": NET.replace("import math", "import cmath as math")},
@@ -126,6 +127,15 @@ def test_what_changes_no_result_keeps_the_digest(before: str, sources: dict[str,
 )
 def test_what_computes_changes_the_digest(before: str, sources: dict[str, str], tmp_path: Path) -> None:
     assert digest(tmp_path / "after", **sources) != before
+
+
+def test_what_fills_a_table_belongs_to_it(tmp_path: Path) -> None:
+    def filled(folder: str, value: int) -> str:
+        return digest(
+            tmp_path / folder, sizes=f"STEPS, WIDTH = 5, {{}}\nfor key in range(3):\n    WIDTH[key] = {value}\n"
+        )
+
+    assert filled("a", 1) != filled("b", 2)
 
 
 def test_functions_that_need_one_another_are_told_apart(tmp_path: Path) -> None:

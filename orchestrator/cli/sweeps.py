@@ -1,5 +1,6 @@
 """Verbs that plan and run sweeps, and look after them while they run."""
 
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -66,11 +67,25 @@ def plan(
         if not left:
             print_next(f"sweep board {planned.sweep.name}{at(site)}")
         elif not (planned.problems(there) or no_room):
-            where = "    # on a machine that sees the data" if planned.data.problems else ""
-            print_next(f"sweep run {file}{at(site)}{where}")
+            first = [f"put {', '.join(changes)} into {file}, then"] if changes else []
+            where = ["on a machine that sees the data"] if planned.data.problems else []
+            remark = f"    # {'; '.join([*first, *where])}" if first or where else ""
+            print_next(f"sweep run {shlex.quote(str(file))}{at(site)}{_as_planned(stock, no_reuse, confirm)}{remark}")
     planned.require_feasible(there)
     if no_room:
         raise no_room
+
+
+def _as_planned(stock: Any, no_reuse: str | None, confirm: frozenset[str]) -> str:
+    """Options with which a run does what was planned, also where it would refuse without."""
+    needed = {"older-code": stock.by_older_code, "name": stock.is_another_sweep, "many": "many" in confirm}
+    consents = ",".join(name for name, is_needed in needed.items() if is_needed)
+    options = {
+        "--accept-older-code": stock.accept_older_code,
+        f"--no-reuse {no_reuse}": no_reuse,
+        f"--confirm {consents}": consents,
+    }
+    return "".join(f" {option}" for option, is_given in options.items() if is_given)
 
 
 def _ask_at_the_gate(planned: Any) -> tuple[list[str], InfeasiblePlan | None]:
@@ -82,6 +97,10 @@ def _ask_at_the_gate(planned: Any) -> tuple[list[str], InfeasiblePlan | None]:
         return notes + ask_for_room(planned.site), None
     except InfeasiblePlan as error:
         return notes, error
+    except Unreachable as error:
+        if planned.site.ray_address != "auto":
+            raise
+        return [*notes, f"whether there is room is seen on the cluster's machines only: {error}"], None
 
 
 @click.command()

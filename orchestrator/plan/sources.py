@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+_BLOCKS = (ast.For, ast.While, ast.With, ast.Try, ast.If)
 SILENT = "COMPUTES"
 """A module that sets this to False says of itself that no result depends on it: it only words messages."""
 
@@ -140,9 +141,9 @@ def _read(name: str, path: Path) -> Module:
         if is_left_out(statement):
             continue
         made = [name for name, target in names.items() if target is None]
-        if not made:  # a statement that does something: to the names that it mentions, or else to the process
+        if not made or isinstance(statement, _BLOCKS):  # it does something to names that it mentions, or to the process
             used = dict.fromkeys(node.id for node in ast.walk(statement) if isinstance(node, ast.Name))
-            made = [name for name in used if name in module.symbols]
+            made += [name for name in used if name in module.symbols and name not in made]
         for symbol in made:
             module.symbols.setdefault(symbol, []).append(statement)
         if not made:

@@ -71,7 +71,6 @@ def run_plan(
     paths = SweepPaths(plan.site.storage, plan.sweep.name)
     warm = gather_warm_start(plan)
     with Lease(paths) as lease:
-        recorder = Recorder(plan.site.tracking, plan.sweep.name, paths.root)
         stock = ledger.take_stock(plan, accept_older_code=older_code == "keep", no_reuse=no_reuse)
         plan = stock.plan
         if older_code == "ask":
@@ -86,6 +85,7 @@ def run_plan(
         if len(there) < len(plan.trials) or plan.to_propose:
             for line in gate.ask_for_room(plan.site):
                 display.note(line)
+        recorder = Recorder(plan.site.tracking, plan.sweep.name, paths.root)
         desk = Desk(stock, recorder, paths, lineage)
         session = Session(plan, desk, display, _upcoming(desk, warm, display), lease)
         try:

@@ -65,15 +65,20 @@ class FailingAlike:
         """Whether the failure is one that the sweep may end with, so that its error is shown then."""
         return not self._trains and bool(report.get("kind"))
 
-    def hear(self, booking: "Booking", report: dict[str, Any], bookings: "Iterable[Booking]") -> EndedEarly | None:
-        """A trial has failed; of the sweep's `bookings`, those that were there already are none that could."""
+    def hear(
+        self, booking: "Booking", report: dict[str, Any], bookings: "Iterable[Booking]", more: bool = False
+    ) -> EndedEarly | None:
+        """A trial has failed; of the sweep's `bookings`, those that were there already are none that could.
+
+        `more`: others will come, which a search has not proposed yet.
+        """
         if not self.holds(report):
             return None
         alike = self._failed.setdefault(_without_names(report["message"], booking), {})
         alike[booking.trial.id] = (booking.trial.configuration, report["message"])
         failed_of = {configuration for configuration, _ in alike.values()}
         to_run = {each.trial.configuration for each in bookings if not each.there}
-        if len(alike) < _ENOUGH or len(failed_of) < min(2, len(to_run)):
+        if len(alike) < _ENOUGH or len(failed_of) < (2 if more else min(2, len(to_run))):
             return None
         return EndedEarly(report["message"], list(alike), len(failed_of))
 

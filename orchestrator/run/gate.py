@@ -6,6 +6,8 @@
 Called where a sweep is planned, and by the driver.
 """
 
+import os
+
 from orchestrator.errors import Refused, Unreachable
 from orchestrator.plan.planner import Plan
 from orchestrator.plan.site import Site
@@ -52,6 +54,8 @@ def _look_at_storage(verdict: Verdict) -> None:
     _try(verdict, "storage", SweepPaths(site.storage, verdict.plan.sweep.name).root)
     if (file := sqlite_file(site.tracking)) is not None:
         _try(verdict, "tracking", str(file.parent))
+        if file.exists() and not os.access(file, os.R_OK | os.W_OK):
+            verdict.lacking(("tracking",), f"tracking: {file} can't be written: Permission denied")
 
 
 def _try(verdict: Verdict, key: str, url: str) -> None:

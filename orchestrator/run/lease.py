@@ -14,8 +14,11 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import psutil
 
 from orchestrator.console import note
 from orchestrator.errors import Unreachable, UsageError
@@ -26,6 +29,8 @@ _RENEW_SECONDS = 10.0
 _EXPIRES_SECONDS = 60.0
 """A driver that did not renew its lease for so long is taken for dead: storage may be away for a while."""
 _LOOK_SECONDS = 1.0
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 _held_here: set[str] = set()
 """Tokens of the leases that this process holds."""
@@ -128,8 +133,8 @@ class Lease:
 
     def _record(self, ended: bool = False) -> str:
         self._beat += 1
-        about = {"host": socket.gethostname(), "pid": os.getpid(), "token": self._token}
-        return json.dumps(about | {"beat": self._beat, "time": time.time(), "ended": ended})
+        about = {"host": socket.gethostname(), "machine": machine(), "pid": os.getpid(), "began": began(os.getpid())}
+        return json.dumps(about | {"token": self._token, "beat": self._beat, "time": time.time(), "ended": ended})
 
 
 def _newest(paths: SweepPaths) -> tuple[int, str]:
@@ -149,20 +154,31 @@ def _parse(text: str) -> dict[str, Any] | None:
     return lease if known and isinstance(lease.get("time"), float | int) else None
 
 
+def machine() -> str:
+    """What tells this machine, since it was started, from others of its name; so each container, with its processes."""
+    try:
+        return f"{_BOOT.read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return socket.gethostname()
+
+
+def began(pid: int) -> float | None:
+    """When a process was started, which tells it from a later one of its number; None if there is none."""
+    try:
+        return psutil.Process(pid).create_time()
+    except (psutil.Error, ValueError, OverflowError):
+        return None
+
+
 def _is_here(lease: dict[str, Any]) -> bool:
-    return bool(lease["host"] == socket.gethostname())
+    return lease.get("machine") == machine()
 
 
 def _is_gone(lease: dict[str, Any]) -> bool:
-    """Whether the process of a lease of this machine is no more; its number may be ours by now, or no process's."""
+    """Whether the process of a lease of this machine is no more; its number may be ours by now, or another's."""
     if not _is_here(lease):
         return False
     if lease["pid"] == os.getpid():
         return lease.get("token") not in _held_here
-    try:
-        os.kill(lease["pid"], 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    except PermissionError:
-        return False
-    return False
+    since = began(lease["pid"])
+    return since is None or since != lease.get("began")

@@ -30,7 +30,7 @@ def require_room(site: Site, nodes: list[Node]) -> list[str]:
 
 def _told_by(site: Site, wanted: Node) -> Node:
     """What can be held against the nodes: of its own machine's labels Ray tells only once it runs."""
-    labels = ("accelerator_type:", "node:")
+    labels = ("accelerator_type:", "node:", "memory", "object_store_memory")
     return {name: amount for name, amount in wanted.items() if not (site.is_local and name.startswith(labels))}
 
 

@@ -213,7 +213,7 @@ class Session:
         last = error.strip().splitlines()[-1] if error.strip() else "no message"
         if report and report.get("message"):
             last = report["message"]
-            self._end_early(self._failing.hear(booking, report, self.upcoming.bookings.values()))
+            self._end_early(self._failing.hear(booking, report, self.upcoming.bookings.values(), self.upcoming.more))
         self._end(booking, "failed")
         self.outcome.failed[booking.trial.id] = last
         self._record_end(booking)

@@ -190,7 +190,8 @@ def _entry(
 ) -> Entry:
     runs = here.get((trial.id, trial.role == "final"), [])
     same = [run for run in runs if run.tags.get(Tag.IDENTITY) == trial.identity]
-    accepted = [run for run in runs if run.tags.get(Tag.OLDER_CODE) == plan.code_digest]
+    older = [run for run in runs if run.tags.get(Tag.OLDER_CODE) == plan.code_digest]
+    accepted = [run for run in older if _difference(run, trial) == OLDER_CODE]  # not where the data has changed, too
     if same or accepted:
         best = max(same or accepted, key=_worth)
         return Entry(_state(best, trial, plan), best, older_code=not same)

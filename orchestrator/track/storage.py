@@ -147,13 +147,20 @@ def read_text(url: str) -> str | None:
         return None
     except Exception as error:
         raise Unreachable(f"{url} can't be read: {error}") from error
-    return content.decode()
+    return content.decode(errors="replace")
 
 
 def read_json(url: str) -> Any:
-    """The JSON document in a small file, None if there is no file."""
+    """The JSON document in a small file, None if there is no file.
+
+    Raises:
+        Unreachable: what lies there is none, as after a crash of the machine.
+    """
     text = read_text(url)
-    return None if text is None else json.loads(text)
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError as error:
+        raise Unreachable(f"{url} is damaged ({error}): move it away, and it is written anew") from None
 
 
 def exists(url: str) -> bool:
