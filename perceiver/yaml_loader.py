@@ -38,12 +38,20 @@ class YamlLoader(yaml.SafeLoader):
         for name in ("null", "str", "seq", "map")
     } | {None: yaml.SafeLoader.construct_undefined}
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._flat: set[yaml.MappingNode] = set()
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Puts merged keys in front of the mapping's own, which are doubles only before that."""
+        if node in self._flat:
+            return
+        self._flat.add(node)
         names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         for number, name in enumerate(names):
             if name in names[:number] and name != "<<":
                 raise yaml.constructor.ConstructorError(None, None, f"the key {name} is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
+        super().flatten_mapping(node)
 
     def construct_bool(self, node: yaml.ScalarNode) -> bool:
         return self._text(node, "bool").lower() == "true"

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from perceiver.config import (
     RunConfig,
+    YamlLoader,
     all_keys,
     determining,
     dump,
@@ -233,6 +235,13 @@ def test_a_file_that_holds_no_config_is_named(tmp_path: Path, text: str, problem
     path.write_text(text)
     with pytest.raises(ConfigError, match=rf"config\.yaml: .*{problem}"):
         load(path)
+
+
+def test_a_mapping_that_merged_another_can_be_merged_itself() -> None:
+    text = "B: &B {k: 2, z: 1}\nx: {a: &A {<<: *B, k: 1}}\n<<: *A\n"
+    assert yaml.load(text, Loader=YamlLoader) == yaml.safe_load(text)
+    with pytest.raises(yaml.YAMLError, match="the key k is given twice"):
+        yaml.load("B: &B {k: 2, k: 1}\nx: {<<: *B}\n", Loader=YamlLoader)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -84,6 +84,17 @@ def test_a_trial_learns_from_own_clips(tmp_path: Path) -> None:
     assert list(train(config, None, data=DataSource(str(tmp_path))))[-1].metrics["eval/mAP"] >= 0
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r", "\r\n"])
+def test_a_table_of_any_line_ends_is_read_and_a_text_of_one_long_line_is_none(tmp_path: Path, line_end: str) -> None:
+    make_wavs(tmp_path, [f"{number}.wav" for number in range(4)])
+    rows = ["file,label", "0.wav,dog", "1.wav,cat", "2.wav,dog", "x" * 200_000 + ",dog", "3.wav,cat"]
+    (tmp_path / "labels.csv").write_bytes(line_end.join(rows).encode())
+    (tmp_path / "notes.txt").write_text("x" * 200_000)
+    (left_out,) = init(tmp_path)["left_out"]["named"]
+    assert left_out["where"] == "labels.csv line 5"
+    assert together(read(tmp_path)) == {f"{number}.wav": (("dog", "cat")[number % 2],) for number in range(4)}
+
+
 def test_nothing_is_overwritten_and_nothing_written_beside_what_is_there(tmp_path: Path) -> None:
     make_wavs(tmp_path, [f"{name}/{number}.wav" for name in ("dog", "cat") for number in range(2)])
     for name in ("train_segments.csv", "class_labels_indices.csv", "site.yaml"):

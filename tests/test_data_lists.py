@@ -70,6 +70,35 @@ def test_a_broken_row_costs_itself_and_is_named(tmp_path: Path, row: bytes) -> N
     assert problem.message.encode().isascii()
 
 
+@pytest.mark.parametrize(
+    ("headings", "row", "read"),
+    [
+        ("vendor_id,file,start,end,label", "3,a.wav,0,10,Dog", "a 0 10 Dog"),
+        ("file,weekend,start,end,label", "a,1,0,10,Dog", "a 0 10 Dog"),
+        ("file,gender,start,end,label", "a,male,0,10,Dog", "a 0 10 Dog"),
+        ("file,stage,start,end,label", "a,2,0,10,Dog", "a 0 10 Dog"),
+        ("clip,start,offset,end,label", "a,0,3,10,Dog", "a 0 10 Dog"),
+        ("clip,start,offset,t_end,label", "a,0,3,10,Dog", "a 0 10 Dog"),
+        ("clip,onset,offset,label", "a,0,3,Dog", "a 0 3 Dog"),
+        ("id,start_frame,end_frame,start,end,label", "a,0,250,0,10,Dog", "a 0 10 Dog"),
+        ("id,start_frame,end_frame,startTime,End Time (s),label", "a,0,250,0,10,Dog", "a 0 10 Dog"),
+        ("file,begin_of,endangered,stop_of,label", "a,0,1,10,Dog", "a 0 10 Dog"),
+        ("file,start,end,predicted_label,label", "a,0,10,Cat,Dog", "a 0 10 Dog"),
+        ("file,start,end,label,predicted_label", "a,0,10,Dog,Cat", "a 0 10 Dog"),
+        ("file,start,end,label,confidence", "a,0,10,Dog,0.93", "a 0 10 Dog"),
+        ("file,start,end,label", "a,0,10,Dog,Cat", "a 0 10 Dog Cat"),
+        ("file,start,end,label,,", "a,0,10,Dog,Cat,", "a 0 10 Dog Cat"),
+        ("file,start,end,label_1,label_2,score", "a,0,10,Dog,Cat,1", "a 0 10 Dog Cat"),
+        ("\tid\tstart\tend\tlabel", "0\ta\t0\t10\tDog", "a 0 10 Dog"),
+    ],
+)
+def test_columns_are_what_their_headings_say_and_others_are_none(headings: str, row: str, read: str) -> None:
+    ((_, found),) = Table.of("any.csv", f"{headings}\n{row}\n".encode()).rows()
+    assert isinstance(found, Row), found
+    labels = [label for label in found.labels if label]
+    assert " ".join([found.id, f"{found.start:g}", f"{found.end:g}", *labels]) == read
+
+
 CELLS = st.sampled_from(
     ["a", "b.mp4", "0", "10", "1e9", "-1", "nan", "/m/a", "Speech", '"', '""', ",", ";", "\t", "\0", "#"]
 )

@@ -31,15 +31,36 @@ _SEPARATORS = (",", "\t", ";")
 _LOOKED_AT = 20
 """Rows from which the separator is told."""
 _LINE = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n|\Z)")
-_COLUMNS = {
-    "start": re.compile(r"start|begin|onset|from", re.IGNORECASE),
-    "end": re.compile(r"end|stop|offset|until|\bto\b", re.IGNORECASE),
-    "labels": re.compile(r"label|mid|class|categor|event|tag", re.IGNORECASE),
-    "id": re.compile(r"yt_?id|video|youtube|\bid\b|_id\b|file|name|clip|segment|path", re.IGNORECASE),
+_START = "start|begin|onset|from"
+_END = "end|stop|until"
+_SECONDS = "(?:_?(?:time|s|secs?|seconds?))*"
+_CLIP = "yt|youtube|video|clip|segment|file"
+_FORMS = {
+    "start": (rf"^(?:t_?|time_)?(?:{_START}){_SECONDS}$", rf"(?:^|_)(?:{_START}){_SECONDS}(?:_|$)"),
+    "end": (rf"^(?:t_?|time_)?(?:{_END}|to){_SECONDS}$", rf"(?:^|_)(?:{_END}){_SECONDS}(?:_|$)", "offset"),
+    "labels": (
+        "^(?:(?:positive|event)_)?labels?$|^mids?$",
+        "^(?:class|classes|category|categories|events?|tags?)$",
+        "label|(?:^|_)(?:mids?(?:_|$)|class|categor|event|tags?(?:_|$))",
+    ),
+    "id": (
+        rf"^(?:(?:{_CLIP})_?)?(?:id|file|name|path)$|^(?:{_CLIP})$",
+        rf"(?:^|_)(?:{_CLIP}|path)",
+        "(?:^|_)id(?:_|$)|file|name",
+    ),
 }
-"""What columns are called; times first, which are told most surely."""
-_AS_PUBLISHED = range(4)
+_COLUMNS = {column: [re.compile(form) for form in forms] for column, forms in _FORMS.items()}
+"""What columns are called, the surest first: whole headings go before their parts. Times are told most surely."""
 _PUBLISHED = re.compile(r'([A-Za-z0-9_-]+), (\d+\.\d+), (\d+\.\d+), "(/[a-z0-9_/,]+)"', re.ASCII)
+
+
+class _Columns(NamedTuple):
+    """Where the fields of a row stand. Labels that someone's tool left unquoted are further fields behind the last."""
+
+    id: int = 0
+    start: int = 1
+    end: int = 2
+    labels: slice = slice(3, None)
 
 
 class Row(NamedTuple):
@@ -78,15 +99,15 @@ class Table:
     def lines(self) -> Iterator[tuple[int, str]]:
         """Number and text of each line that is neither empty nor a remark."""
         for number, found in enumerate(_LINE.finditer(self.text), 1):
-            line = found[1].strip()
-            if line and not line.startswith("#"):
-                yield number, line
+            text = found[1].strip()
+            if text and not text.startswith("#"):
+                yield number, found[1].strip(" ")  # a tab at the front is an empty field
 
     def rows(self) -> Iterator[tuple[int, Row | RowError]]:
         """Line number of each row of a segment list, and the row, or why it can't be used."""
         separator = self.separator()
         columns, heading = self._columns(separator)
-        published = separator == "," and list(columns) == list(_AS_PUBLISHED)
+        published = separator == "," and columns[:3] == _Columns()[:3] and columns.labels.start == 3
         for number, line in self.lines():
             if number != heading:
                 try:
@@ -99,18 +120,20 @@ class Table:
         first = [line for _, line in islice(self.lines(), _LOOKED_AT)]
         return max(_SEPARATORS, key=lambda separator: sum(_has_numbers(line, separator) for line in first))
 
-    def _columns(self, separator: str) -> tuple[Sequence[int], int]:
-        """Where id, start, end and labels stand, and the number of the line that says so where it is no remark."""
+    def _columns(self, separator: str) -> tuple[_Columns, int]:
+        """Where the columns stand, and the number of the line that says so where it is no remark."""
         number, first = next(self.lines(), (0, ""))
         if not _has_numbers(first, separator):
-            named = _named_columns(first, separator)
+            headings = _headings(first, separator)
+            named = _named(headings)
             if len(named) >= 2:
-                return _in_order(named), number
+                return _columns_of(headings, named), number
         for remark in islice(_LINE.finditer(self.text), max(number - 1, 0)):
-            named = _named_columns(remark[1].strip().lstrip("# "), separator)
+            headings = _headings(remark[1].strip().lstrip("# "), separator)
+            named = _named(headings)
             if len(named) == len(_COLUMNS):
-                return _in_order(named), 0
-        return _AS_PUBLISHED, 0
+                return _columns_of(headings, named), 0
+        return _Columns(), 0
 
 
 def split_line(line: str, separator: str) -> list[str]:
@@ -140,17 +163,15 @@ def _published_row(line: str) -> Row | None:
     return Row(found[1], begins, ends, [found[4]]) if begins < ends else None
 
 
-def _row(line: str, separator: str, columns: Sequence[int]) -> Row:
+def _row(line: str, separator: str, columns: _Columns) -> Row:
     fields = split_line(line, separator)
     try:
-        name, start, end = (fields[column] for column in columns[:3])
+        name, start, end = fields[columns.id], fields[columns.start], fields[columns.end]
         (clip, named), begins, ends = _clip(name), _seconds(start, separator), _seconds(end, separator)
     except (IndexError, ValueError):
         expected = "expected YTID, start, end, labels"
         raise RowError("malformed row", f"{expected}, got {_shortened(line)}") from None
-    # Labels that someone's tool left unquoted are further fields, and taken as meant.
-    last = columns[3] == max(columns)
-    labels = [label.strip() for label in (fields[columns[3] :] if last else fields[columns[3] : columns[3] + 1])]
+    labels = [label.strip() for label in fields[columns.labels]]
     if not any(label.strip(",") for label in labels):
         raise RowError("no label", f"{clip} has no label")
     if not 0 <= begins < ends < float("inf"):
@@ -197,23 +218,36 @@ def _is_number(field: str, separator: str) -> bool:
     return True
 
 
-def _named_columns(line: str, separator: str) -> dict[str, int]:
-    """Where a line of column names has which of the columns."""
+def _headings(line: str, separator: str) -> list[str]:
+    """The words of each column's name: start_time of `Start Time`, `startTime` and `start-time`."""
     try:
         names = split_line(line, separator)
     except RowError:
-        return {}
+        return []
+    return [re.sub(r"[\W_]+|(?<=[a-z])(?=[A-Z])", "_", name).strip("_").casefold() for name in names]
+
+
+def _named(headings: Sequence[str]) -> dict[str, int]:
+    """Which of the columns stand where."""
     found: dict[str, int] = {}
-    for column, pattern in _COLUMNS.items():
-        for at, name in enumerate(names):
-            if at not in found.values() and pattern.search(name):
-                found[column] = at
-                break
+    for column, forms in _COLUMNS.items():
+        fitting = (
+            at for form in forms for at, name in enumerate(headings) if at not in found.values() and form.search(name)
+        )
+        if (at := next(fitting, None)) is not None:
+            found[column] = at
     return found
 
 
-def _in_order(named: Mapping[str, int]) -> Sequence[int]:
-    return [named[column] for column in ("id", "start", "end", "labels")] if len(named) == 4 else _AS_PUBLISHED
+def _columns_of(headings: Sequence[str], named: Mapping[str, int]) -> _Columns:
+    """The columns that are named, else as published. Labels go on as far as no other heading says what stands there."""
+    columns = _Columns()
+    if len(named) == len(_COLUMNS):
+        columns = _Columns(named["id"], named["start"], named["end"], slice(named["labels"], None))
+    first = columns.labels.start
+    like = [name.rstrip("_0123456789") for name in headings]  # label_1, label_2
+    others = (at for at in range(first + 1, len(like)) if like[at] not in ("", like[first]))
+    return columns._replace(labels=slice(first, next(others, None)))
 
 
 def _require_text(line: str) -> None:

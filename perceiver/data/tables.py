@@ -7,7 +7,7 @@ A column's role is read off its heading, else off its values: names of files, nu
 """
 
 import csv
-import io
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -93,8 +93,11 @@ def _delimiter(text: str) -> str:
 def _parsed(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
     """Line number and cells of each row. Each line is read alone, so a quote that is never closed spoils one row."""
     rows = []
-    for number, line in enumerate(io.StringIO(text), 1):
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
         if line.strip() and not line.lstrip().startswith("#"):
-            cells = next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter, skipinitialspace=True))
+            try:
+                cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
+            except csv.Error:  # a field too long to be one
+                cells = [line[:80]]
             rows.append((number, [cell.strip() for cell in cells]))
     return rows
