@@ -12,7 +12,7 @@ from perceiver.data.audioset import DataSource, Problem, Segment
 from perceiver.data.clips import Wants, read_clip
 from perceiver.data.dataset import Clip, open_data
 from perceiver.data.digest import describe
-from perceiver.data.files import FilePair, write_bytes
+from perceiver.data.files import FilePair, shown, write_bytes
 from perceiver.data.ingest import ingest
 from perceiver.data.shards import Form
 from perceiver.errors import ClipError
@@ -36,7 +36,7 @@ def found(folder: Path, row: str, *files: str, others: str = "") -> tuple[list[s
 def test_sound_beside_pictures_is_joined_with_them(tmp_path: Path, names: tuple[str, str]) -> None:
     sound, pictures = (name.format(ID) for name in names)
     paths, told = found(tmp_path, f'{ID}, 30, 40, "/m/a"\n', sound, pictures)
-    assert paths == [f"{pictures} +sound {sound}"] and told == ["pictures and sound"]
+    assert list(map(shown, paths)) == [f"{pictures} +sound {sound}"] and told == ["pictures and sound"]
 
 
 def test_files_that_differ_are_told_and_not_chosen_by_their_paths(tmp_path: Path) -> None:
@@ -73,6 +73,49 @@ def test_a_recording_whose_name_ends_in_a_number_is_no_cut_of_another(tmp_path: 
     assert paths == ["clips/kitchen_3000.mp4"] and not told
     paths, told = found(tmp_path / "5", "kitchen, 3, 13, /m/b\nkitchen_3000, 0, 9, /m/a\n", "clips/kitchen_3000.mp4")
     assert paths == ["clips/kitchen_3000.mp4"] and told == ["no file"]
+
+
+def test_a_rounded_start_is_no_segments_name(tmp_path: Path) -> None:
+    table = "".join(f"kitchen, {start}, {start + 1}, /m/a\n" for start in (1.5, 2.0, 2.5))
+    paths, told = found(tmp_path / "1", table, "clips/kitchen_2.mp4")
+    assert paths == ["clips/kitchen_2.mp4"] and told == ["no file"] * 2
+    files = [f"clips/kitchen_{start}.mp4" for start in ("1.500", "2.0_3.0", "2500")]
+    assert found(tmp_path / "2", table, *files) == (files, [])
+    short = "a, 0.01, 1, /m/a\n"
+    assert found(tmp_path / "3", short, "clips/a_10.mp4", "clips/a_000000.mp4") == ([], ["no file"])
+    assert found(tmp_path / "4", short, "clips/a_0.01.mp4") == (["clips/a_0.01.mp4"], [])
+    assert found(tmp_path / "5", "a, 0, 10, /m/a\n", "clips/a_0_10000.mp4") == (["clips/a_0_10000.mp4"], [])
+
+
+def test_milliseconds_are_no_other_rows_seconds(tmp_path: Path) -> None:
+    table = "a, 3, 13, /m/a\na, 3000, 3010, /m/b\n"
+    assert found(tmp_path / "1", table, "clips/a_3000.mp4") == (["clips/a_3000.mp4"], ["no file"])
+    both = ["clips/a_3000_13000.mp4", "clips/a_3000.mp4"]
+    assert found(tmp_path / "2", table, *both) == (both, [])
+
+
+CUTS = [("a_30", "a_30_40"), ("a_30", "a_000030"), ("a", "Ya"), ("a_30000", "a_30.0"), ("Ya_30", "a_30_40")]
+
+
+@pytest.mark.parametrize("stems", CUTS)
+def test_files_of_one_segment_are_told_whatever_their_names(tmp_path: Path, stems: tuple[str, str]) -> None:
+    row, files = f"{ID}, 30, 40, /m/a\n", [f"clips/{stem.replace('a', ID, 1)}.mp4" for stem in stems]
+    assert found(tmp_path / "differ", row, *files) == ([], ["ambiguous file"])
+    source = make_set(tmp_path / "alike", row, files)
+    for file in files:
+        (tmp_path / "alike" / file).write_bytes(b"the same")
+    problem, segment = rows(source)
+    assert isinstance(problem, Problem) and problem.reason == "one of several files" and isinstance(segment, Segment)
+
+
+def test_a_file_named_like_a_pair_is_one(tmp_path: Path) -> None:
+    pair = make_pair(tmp_path / "set" / "clips")
+    Path(pair.sound).rename(tmp_path / "set" / "clips" / "dog +sound fx.wav")
+    source = make_set(tmp_path / "set", "dog +sound fx, 0, 2, /m/a\n", [])
+    (segment,) = rows(source)
+    assert isinstance(segment, Segment)
+    read = read_clip(Clip("a", segment.path, 0.0, 2.0, True, ()), WANTS, 0.5)
+    assert read.video is None and read.audio is not None and describe(source).train_clips == 1
 
 
 @pytest.mark.parametrize("cut", [f"{ID}_30", f"{ID}_30000_40000", f"{ID}_30.000", f"Y{ID}_30_40"])

@@ -61,7 +61,7 @@ class Layout:
         self.source = source
         self.files = list_files(source.url)
         self.classes = read_classes(source)
-        self.clips = ClipFiles(source.url, self.files, lambda: self._numbered)
+        self.clips = ClipFiles(source.url, self.files, lambda: self._numbered, lambda: self._late)
         self._labels = LabelIndex(self.classes)
         self._found: dict[Split, tuple[list[File], list[File]]] = {}
 
@@ -164,6 +164,11 @@ class Layout:
         """Ids of all lists that end in a number."""
         return {clip for scan in self._scans.values() for clip in scan.numbered}
 
+    @cached_property
+    def _late(self) -> Collection[str]:
+        """See `ClipFiles`."""
+        return {name for scan in self._scans.values() for name in scan.late}
+
     def _scan(self, split: Split) -> "_Scan":
         scan, seen = _Scan(), set[Key]()
         for file in self._lists(split)[0]:
@@ -184,6 +189,7 @@ class _Scan:
     again: dict[Key, list[str]] = field(default_factory=dict)
     """Labels of the rows that come again, from the second time on."""
     numbered: set[str] = field(default_factory=set)
+    late: set[str] = field(default_factory=set)
     times: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     """Where segments lie in their sources, by id."""
 
@@ -197,3 +203,5 @@ class _Scan:
             self.times.setdefault(row.id, []).append((row.start, row.end))
         if _NUMBERED.fullmatch(row.id):
             self.numbered.add(row.id)
+        if row.start >= 1000 and row.start % 1 == 0:
+            self.late.add(f"{row.id}_{row.start:.0f}")

@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 from perceiver.data.audioset import Problems
+from perceiver.data.files import shown
 from perceiver.data.flaws import Flaw
 from perceiver.data.verdicts import FileReport
 
@@ -76,7 +77,7 @@ class Report:
             }
             for split, found in self.problems.items()
         }
-        files = [asdict(file) | {"verdict": file.verdict} for file in self.files]
+        files = [asdict(file) | {"path": shown(file.path), "verdict": file.verdict} for file in self.files]
         return {
             "url": self.url,
             "flawed": self.flawed,

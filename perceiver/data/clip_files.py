@@ -1,18 +1,20 @@
 """Which file is a row's clip: by the stem of its name, decided from what is there and never from the order of paths.
 
     <YTID>.mp4                     the segment, or the whole video; so with a Y in front
-    <YTID>_<start>[_<end>].mp4     the segment, in seconds (30, 30.0, 30.000, 000030) or milliseconds (30000)
+    <YTID>_<start>[_<end>].mp4     the segment, in seconds (30, 30.0, 30.000, 000030) or milliseconds (30000); never
+                                   a start that was rounded, which may be another segment's
     <YTID>.mp4 beside <YTID>.wav   pictures with sound of their own, or else with the other file's
     speech/<YTID>.mp4              the file at that place, for a row whose id is `speech/<YTID>`
 
 What lies in a folder that is called a backup, an old version or a copy gives way to what lies elsewhere. Files that are
-byte for byte the same are one. A row that is left with a choice is an `ambiguous file`, and not used.
+byte for byte the same are one, whichever of these names they have. A row that is left with a choice is an `ambiguous
+file`, and not used.
 """
 
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import cached_property
-from typing import NamedTuple
+from functools import cached_property, lru_cache
+from typing import Literal, NamedTuple
 
 from perceiver.data.content import content_of, sized
 from perceiver.data.files import File, FilePair
@@ -21,6 +23,8 @@ from perceiver.data.names import is_backup
 from perceiver.data.segments import NO_FILE, RowError
 
 _YOUTUBE = re.compile(r"[A-Za-z0-9_-]{11}")
+Number = Literal["", "seconds", "milliseconds"]
+"""What a bare number at the end of a name counts; empty where it is none."""
 
 
 class Found(NamedTuple):
@@ -34,14 +38,22 @@ class Found(NamedTuple):
 
 
 class ClipFiles:
-    """The media files of a listing. `numbered` gives the ids of all lists that end in a number, such as kitchen_10."""
+    """The media files of a listing.
 
-    def __init__(self, url: str, files: Sequence[File], numbered: Callable[[], Collection[str]]) -> None:
-        self._url, self._numbered = url, numbered
+    Of all lists, `numbered` gives the ids that end in a number, such as kitchen_10, and `late` the names of cuts that
+    begin in whole seconds from 1000 on, such as kitchen_3000.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        files: Sequence[File],
+        numbered: Callable[[], Collection[str]],
+        late: Callable[[], Collection[str]],
+    ) -> None:
+        self._url, self._numbered, self._late = url, numbered, late
         self._media = [file for file in files if file.path.lower().endswith(MEDIA_SUFFIXES)]
-        sounds = sum(_is_sound(file) for file in self._media)
-        self._mixed = 0 < sounds < len(self._media)
-        """Some files are sound and some are more, so that a row may have one of each."""
+        self._times = lru_cache(4096)(self._times_there)  # the segments of most videos have the same
 
     def find(self, clip: str, start: float, end: float, named: bool = False) -> Found:
         """The clip of a row; `named`: its list names a file.
@@ -52,11 +64,11 @@ class ClipFiles:
         if named and clip in self._by_place:
             return self._chosen(clip, start, [(clip, False)], self._by_place)
         stems, found = self._by_place if "/" in clip else self._by_stem, list[tuple[str, bool]]()
-        for stem, trimmed, plain in _stems(clip, start, end):
-            if stem in stems and not (plain and self._is_recording(clip, stem, stems, bool(found))):
+        for stem, trimmed, number in _stems(clip, self._times(start, end)):
+            if stem not in stems or (number and self._is_recording(clip, stem, stems, bool(found))):
+                continue
+            if number != "milliseconds" or f"{clip}_{round(start * 1000)}" not in self._late():
                 found.append((stem, trimmed))
-                if not self._mixed:
-                    break
         if not found:
             raise RowError(NO_FILE, f"{clip} at {start:g} s has no file below {self._url}")
         return self._chosen(clip, start, found, stems)
@@ -83,14 +95,11 @@ class ClipFiles:
         if len(found) == 1 == len(stems[found[0][0]]):  # as nearly all rows have it
             (one,) = stems[found[0][0]]
             return Found(one.path, one.size, found[0][1])
-        if len(found) == 1 and len(stems[found[0][0]]) == 1:
-            (only,) = stems[found[0][0]]
-            return Found(only.path, only.size, found[0][1])
         files = {(stem, trimmed): stems[stem] for stem, trimmed in found}
         trimmed = next((key[1] for key, each in files.items() if not all(map(_is_sound, each))), found[0][1])
-        alike = [each for key, each in files.items() if key[1] == trimmed]
-        pictures = next((some for each in alike if (some := [file for file in each if not _is_sound(file)])), [])
-        sounds = next((some for each in alike if (some := [file for file in each if _is_sound(file)])), [])
+        alike = [file for key, each in files.items() if key[1] == trimmed for file in each]
+        pictures = [file for file in alike if not _is_sound(file)]
+        sounds = [file for file in alike if _is_sound(file)]
         picture, sound = (_only(clip, start, each) for each in (pictures, _best_kept(sounds)))
         copies = len(pictures) > 1 or len(sounds) > 1
         if picture is None or sound is None:
@@ -100,6 +109,24 @@ class ClipFiles:
         message = f"{clip} at {start:g} s has {picture.inner} and {sound.inner}"
         path = str(FilePair(picture.path, sound.path))
         return Found(path, picture.size + sound.size, trimmed, ("pictures and sound", message))
+
+    def _times_there(self, start: float, end: float) -> list[tuple[str, Number]]:
+        """Those of `_times` that any file's name ends in: a row costs few look-ups."""
+        first, *others = _times(start, end).items()
+        return [first, *(each for each in others if each[0] in self._endings)]
+
+    @cached_property
+    def _endings(self) -> set[str]:
+        """The last one and two numbers of all names."""
+        endings = set[str]()
+        for stem in self._by_stem:
+            name, _, last = stem.rpartition("_")
+            if name and last[:1].isdigit():
+                endings.add(f"_{last}")
+                before = name.rpartition("_")[2]
+                if before[:1].isdigit():
+                    endings.add(f"_{before}_{last}")
+        return endings
 
     @cached_property
     def _by_stem(self) -> dict[str, list[File]]:
@@ -145,21 +172,34 @@ def _suffix(file: File) -> str:
     return f".{file.name.rpartition('.')[2].lower()}"
 
 
-def _stems(clip: str, start: float, end: float) -> Iterator[tuple[str, bool, bool]]:
+def _stems(clip: str, times: Sequence[tuple[str, Number]]) -> Iterator[tuple[str, bool, Number]]:
     """The names that a segment's file may have, likeliest first; whether each says that the file is trimmed, and so by
     a bare number that a recording's own name may end in."""
-    yield (f"{clip}_{start:g}" if start < 1e5 else f"{clip}_{start:.0f}"), True, start % 1 == 0
-    yield clip, False, False
-    starts, ends = _spellings(start), _spellings(end)
     folder, slash, stem = clip.rpartition("/")
-    for name in (clip, f"{folder}{slash}Y{stem}"):
-        for at, first in enumerate(starts):
-            yield f"{name}_{first}", True, at in (0, 4)
-        for first, last in zip(starts, ends, strict=True):
-            yield f"{name}_{first}_{last}", True, False
-    yield f"{folder}{slash}Y{stem}", False, False
+    for at, (said, number) in enumerate(times):
+        yield f"{clip}{said}", True, number
+        if at == 0:
+            yield clip, False, ""
+    clip = f"{folder}{slash}Y{stem}"
+    for said, number in times:
+        yield f"{clip}{said}", True, number
+    yield clip, False, ""
 
 
-def _spellings(seconds: float) -> tuple[str, ...]:
-    whole = f"{seconds:.0f}"
-    return whole, f"{seconds:.1f}", f"{seconds:.3f}", f"{int(seconds):06d}", f"{round(seconds * 1000)}"
+def _times(start: float, end: float) -> dict[str, Number]:
+    """How a name says a segment's start, or both times, and whether by a bare number. No start is rounded to another
+    segment's: only the end may be, since the row says it too."""
+    bare: Number = "seconds" if start % 1 == 0 else ""
+    said = [(f"{start}".removesuffix(".0"), f"{end}".removesuffix(".0"), bare)]
+    if bare:
+        said += [(f"{start:.0f}", f"{end:.0f}", bare), (f"{int(start):06d}", f"{int(end):06d}", "")]
+    if round(start, 1) == start:
+        said.append((f"{start:.1f}", f"{end:.1f}", ""))
+    said.append((f"{start:.3f}", f"{end:.3f}", ""))
+    if start == 0 or start >= 1:  # less would be a number of seconds
+        said.append((f"{round(start * 1000)}", f"{round(end * 1000)}", "milliseconds"))
+    names: dict[str, Number] = {}
+    for first, last, number in said:
+        names.setdefault(f"_{first}", number)
+        names.setdefault(f"_{first}_{last}", "")
+    return names

@@ -12,6 +12,7 @@ import numpy as np
 from perceiver.config import AudioInput, RunConfig, VideoInput
 from perceiver.data.dataset import Clip
 from perceiver.data.fetching import Ahead
+from perceiver.data.files import shown
 from perceiver.data.habit import part_of
 from perceiver.data.media import Media
 from perceiver.data.pictures import Fit, Pictures, read_pictures
@@ -131,7 +132,9 @@ def segment(clip: Clip, duration: float) -> tuple[float, float]:
     part = part_of(clip.start, clip.end, duration, clip.habit)
     if part is None:
         row = f"row {clip.id} at {clip.start:g} s"
-        raise ClipError("behind the end", f"{row} begins behind the end of {clip.path}, which lasts {duration:.2f} s")
+        raise ClipError(
+            "behind the end", f"{row} begins behind the end of {shown(clip.path)}, which lasts {duration:.2f} s"
+        )
     if part == "cut":
         return 0.0, min(length, duration)
     return clip.start, length if duration >= clip.end - _ROUNDED else duration - clip.start
@@ -143,7 +146,7 @@ def _opened(clip: Clip, wants: Wants, ahead: Ahead | None) -> Media | StoredClip
     if not any(has.values()):
         media.close()
         needed = " nor ".join(name for name, want in (("picture", wants.video), ("sound", wants.audio)) if want)
-        raise ClipError(f"no {needed}", f"{clip.path} has no {needed}, and the model has no other input")
+        raise ClipError(f"no {needed}", f"{shown(clip.path)} has no {needed}, and the model has no other input")
     return media
 
 

@@ -36,6 +36,7 @@ from perceiver.config import RunConfig, with_changes
 from perceiver.data.audioset import Split
 from perceiver.data.clips import DEADLINE, Wants, segment
 from perceiver.data.dataset import Clip
+from perceiver.data.files import shown
 from perceiver.data.media import Media
 from perceiver.data.pictures import Fit, read_pictures
 from perceiver.data.shards import Form
@@ -74,7 +75,9 @@ def encode(clip: Clip, split: Split, form: Form, labels: list[str]) -> dict[str,
         reach = max(seconds, _steps(seconds, form.fps) / form.fps)  # a clip may end half a frame after the segment
         sound, wav = _sound(media, origin, reach, form.rate) if media.audio else (None, b"")
     if pictures is None and sound is None:
-        raise ClipError("truncated", f"{clip.path} claims {media.duration:.2f} s but holds nothing in its segment")
+        raise ClipError(
+            "truncated", f"{shown(clip.path)} claims {media.duration:.2f} s but holds nothing in its segment"
+        )
     row = {"id": clip.id, "start": clip.start, "end": clip.end, "labels": labels}
     about = json.dumps(row | {"seconds": seconds, "pictures": pictures, "sound": sound}, separators=(",", ":"))
     members = {"json": about.encode(), "h264": h264, "wav": wav}

@@ -50,21 +50,21 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class FilePair:
-    """A clip in two files, pictures and sound, written `<pictures> +sound <sound>`.
+    """A clip in two files, pictures and sound; the second counts where the first has no sound of its own.
 
-    The second counts where the first has no sound of its own.
+    Written with a NUL between the two, which no file's name holds, and shown as `<pictures> +sound <sound>`.
     """
 
     pictures: str
     sound: str
 
     def __str__(self) -> str:
-        return f"{self.pictures} +sound {self.sound}"
+        return f"{self.pictures}\0{self.sound}"
 
     @classmethod
     def parse(cls, path: str) -> "FilePair | None":
         """What such a path names; None for any other."""
-        pictures, pair, sound = path.partition(" +sound ")
+        pictures, pair, sound = path.partition("\0")
         return cls(pictures, sound) if pair else None
 
 
@@ -72,6 +72,11 @@ def files_of(path: str) -> tuple[str, ...]:
     """The one or two files that a clip's path names."""
     pair = FilePair.parse(path)
     return (pair.pictures, pair.sound) if pair else (path,)
+
+
+def shown(path: str) -> str:
+    """A clip's path for people."""
+    return " +sound ".join(files_of(path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,7 @@ def local_path(url: str) -> str:
 def name_of(url: str) -> str:
     """The last part of a path or URL, as whoever made the file named it: web servers quote names."""
     if pair := FilePair.parse(url):
-        return str(FilePair(name_of(pair.pictures), name_of(pair.sound)))
+        return f"{name_of(pair.pictures)} +sound {name_of(pair.sound)}"
     return _unquoted(url, url.rfind("/") + 1)
 
 

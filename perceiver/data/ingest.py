@@ -6,7 +6,7 @@ What belongs into which shard follows from the rows alone. So the same command, 
 finished and makes the rest; run once more, it finds the set complete and does nothing. A complete set never changes,
 since trials may be reading it and their identity holds its digest: where the source has other rows or files by then,
 that is an error which names them, and the answer is another place. Before, shards whose rows are the same are kept.
-A set that an older reader made is looked over: it is kept where all sound of its source is mono, which both read alike.
+A set that an older reader made is kept where every clip, read again, gives the bytes that are stored.
 """
 
 import csv
@@ -106,9 +106,10 @@ def ingest(
     elif there.complete and there.reader == READER and _is_whole(there, listed):
         return Ingested(dest, there, 0, len(plan.tasks))
     records = _finished(plan, listed)
-    renewed = _renew(plan, records, there is not None and there.complete, run)
+    progress = progress or (lambda done, total: None)
+    renewed = _renew(plan, records, there is not None and there.complete, progress, run)
     kept = len(records)
-    _write(plan, records, progress or (lambda done, total: None), run)
+    _write(plan, records, progress, run)
     return Ingested(dest, _finish(plan, records), len(records) - kept, kept, renewed)
 
 
@@ -148,13 +149,14 @@ def _finished(plan: ShardPlan, listed: dict[str, File]) -> dict[Place, ShardReco
     return found
 
 
-def _renew(plan: ShardPlan, records: dict[Place, ShardRecord], complete: bool, run: Run) -> int:
+def _renew(plan: ShardPlan, records: dict[Place, ShardRecord], complete: bool, progress: Progress, run: Run) -> int:
     """Makes an older reader's records this one's where both read alike; drops the others, whose shards are made again.
 
     Raises:
         DataError: shards of a complete set would have to be made again.
     """
     older = [task for task in plan.tasks if (found := records.get((task.split, task.number))) and found.reader < READER]
+    clips = 0
     for record in run(renew_shard, older) if older else ():
         if record.failure and complete:
             raise DataError(
@@ -163,6 +165,8 @@ def _renew(plan: ShardPlan, records: dict[Place, ShardRecord], complete: bool, r
                 "it: ingest to another place"
             )
         records[record.split, record.number] = record
+        clips += len(record.files)
+        progress(clips, plan.clips)
     for task in older:
         if records[task.split, task.number].failure:
             del records[task.split, task.number]

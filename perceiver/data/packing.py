@@ -6,7 +6,7 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ from perceiver.data.audioset import Segment, Split
 from perceiver.data.clips import DEADLINE
 from perceiver.data.dataset import Clip
 from perceiver.data.encode import encode
-from perceiver.data.files import join, name_of, write_bytes, writing
+from perceiver.data.files import join, name_of, shown, write_bytes, writing
 from perceiver.data.habit import Habit
 from perceiver.data.shards import READER, VERSION, Form
 from perceiver.errors import ClipError, DataError, StorageError
@@ -160,21 +160,34 @@ def write_shard(task: ShardTask) -> ShardRecord:
     return record
 
 
-def clip_of(task: ShardTask, row: Segment) -> Clip:
-    return Clip(row.id, row.path, row.start, row.end, row.trimmed, row.labels, task.habit)
+def members_of(task: ShardTask, number: int) -> dict[str, bytes]:
+    """What a row's clip is stored as, see `encode`.
+
+    Raises:
+        ClipError: it can't be read.
+    """
+    row = task.rows[number]
+    clip = Clip(row.id, row.path, row.start, row.end, row.trimmed, row.labels, task.habit)
+    return (_encode_apart if task.careful else encode)(clip, task.split, task.form, task.labels(row))
+
+
+def digest_of(members: Mapping[str, bytes]) -> str:
+    """sha256 of a stored clip."""
+    sha = hashlib.sha256()
+    for suffix, data in members.items():
+        sha.update(suffix.encode() + data)
+    return sha.hexdigest()
 
 
 def _pack(tar: tarfile.TarFile, task: ShardTask, row: int) -> Packed:
-    clip = clip_of(task, task.rows[row])
-    members = (_encode_apart if task.careful else encode)(clip, task.split, task.form, task.labels(task.rows[row]))
-    key = f"{task.first + row:08d}-{re.sub('[^A-Za-z0-9_-]', '-', clip.id)[:60]}"  # no dot: a suffix begins there
-    first, sha = tar.offset, hashlib.sha256()
+    members, id = members_of(task, row), task.rows[row].id
+    key = f"{task.first + row:08d}-{re.sub('[^A-Za-z0-9_-]', '-', id)[:60]}"  # no dot: a suffix begins there
+    first = tar.offset
     for suffix, data in members.items():
         about = tarfile.TarInfo(f"{key}.{suffix}")
         about.size = len(data)
         tar.addfile(about, io.BytesIO(data))
-        sha.update(suffix.encode() + data)
-    return Packed(row, first, tar.offset - first, sha.hexdigest())
+    return Packed(row, first, tar.offset - first, digest_of(members))
 
 
 def _encode_apart(clip: Clip, split: Split, form: Form, labels: list[str]) -> dict[str, bytes]:
@@ -187,8 +200,8 @@ def _encode_apart(clip: Clip, split: Split, form: Form, labels: list[str]) -> di
         try:
             return pool.submit(encode, clip, split, form, labels).result(timeout=3 * DEADLINE)
         except BrokenProcessPool:
-            raise ClipError("kills its reader", f"{clip.path}: the process that read it died") from None
+            raise ClipError("kills its reader", f"{shown(clip.path)}: the process that read it died") from None
         except TimeoutError:
             for process in list(pool._processes.values()):
                 process.kill()
-            raise ClipError("too slow", f"{clip.path} was not read within {3 * DEADLINE:g} s") from None
+            raise ClipError("too slow", f"{shown(clip.path)} was not read within {3 * DEADLINE:g} s") from None

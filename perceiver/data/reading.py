@@ -19,6 +19,7 @@ from perceiver.data.clips import Excerpt, Wants, read_clip, read_clips
 from perceiver.data.dataset import Clip
 from perceiver.data.draws import uniform
 from perceiver.data.fetching import Ahead
+from perceiver.data.files import shown
 from perceiver.data.memory import give_memory_back
 from perceiver.data.patience import patiently
 from perceiver.errors import ClipError, StorageError
@@ -101,7 +102,7 @@ class Reader(Dataset["Read | StorageError"]):
                 try:
                     found = self._excerpts(clip, seed)
                 except ClipError as error:
-                    bad.append(BadClip(clip.id, clip.path, error.reason, str(error), start=clip.start))
+                    bad.append(BadClip(clip.id, shown(clip.path), error.reason, str(error), start=clip.start))
                     continue
                 excerpts += found
                 rows += [row] * len(found)
