@@ -60,9 +60,7 @@ def print_ingested(ingested: Ingested) -> None:
     else:
         print(f"Complete already: all {ingested.kept} shards are there, nothing was done.")
     if ingested.renewed:
-        print(
-            "It was made by an older reader. All sound of its source is mono, which this one reads alike: it is kept."
-        )
+        print("It was made by an older reader. This one reads each of its clips alike: it is kept.")
     if ingested.compared != "contents":
         print(
             "  It was made by an older version, which kept no contents: its source has the same rows, file names and "

@@ -124,7 +124,7 @@ def cure_of_misread(url: str, shards: Shards) -> str:
     """What to do about such a set."""
     if shards.reader > READER:
         return "update this program"
-    kept = "to the same place first, where a set of mono sound is kept, with its digest"
+    kept = "to the same place first, where a set whose clips are read alike is kept, with its digest"
     return f"ingest again, {kept}:  sweep data ingest SOURCE {url}"
 
 
