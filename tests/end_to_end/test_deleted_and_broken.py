@@ -6,9 +6,12 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
 from mlflow import MlflowClient
 from workplace import Workplace
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 WaitFor = Callable[["subprocess.Popen[str]", str], list[str]]
 
