@@ -31,6 +31,7 @@ EXCEPTIONS = {
     # These load neither torch nor av.
     ("orchestrator/plan/data.py", "perceiver.data.audioset"),
     ("orchestrator/plan/data.py", "perceiver.data.digest"),
+    ("orchestrator/plan/remembered_code.py", "perceiver.data.cache"),
     ("orchestrator/plan/site.py", "perceiver.data.recipe"),
 }
 

@@ -1,12 +1,14 @@
 """Identities: what changes them, what does not, and golden values that a new version must not move unseen."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from orchestrator.plan.closure import closure_digest
 from orchestrator.plan.identity import canonical, code_digest, config_digest, identity, mixed_identity
+from orchestrator.plan.remembered_code import PACKAGE, remembered_digest
 from perceiver.config import RunConfig, all_keys, load, with_changes
 from perceiver.model_config import ADDED_LATER
 
@@ -95,6 +97,24 @@ def test_code_that_gives_the_same_results_counts_as_the_oldest(tmp_path: Path, m
     for codes, counts_as in (([], today), ([["a", "b"]], today), ([["x"], ["old", "older", today]], "old")):
         kept.write_text(json.dumps({"codes": codes}))
         assert code_digest.__wrapped__() == counts_as
+
+
+def test_a_remembered_code_digest_counts_while_no_source_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    copy = Path(shutil.copytree(PACKAGE, tmp_path / "perceiver", ignore=shutil.ignore_patterns("__pycache__")))
+    first = remembered_digest(copy)
+    assert first == closure_digest(copy) == remembered_digest(copy)
+    source = copy / "train.py"
+    text = source.read_text()
+    source.write_text(text.replace("(k + 1)", "(k + 2)"))
+    assert remembered_digest(copy) == closure_digest(copy) != first
+    source.write_text(text)
+    (kept,) = (tmp_path / "cache" / "perceiver-sweeps").glob("code-*.json")
+    for damaged in ("", "[]", "{", '{"sources": 1}'):
+        kept.write_text(damaged)
+        assert remembered_digest(copy) == first
 
 
 def test_a_trial_begun_by_one_code_and_finished_by_another_matches_neither() -> None:

@@ -12,7 +12,7 @@ import json
 from functools import cache
 from pathlib import Path
 
-from orchestrator.plan.closure import closure_digest
+from orchestrator.plan.remembered_code import PACKAGE, remembered_digest
 from perceiver.config import RunConfig, determining
 
 ID_LENGTH = 8
@@ -49,7 +49,7 @@ def code_digest(package: Path | None = None) -> str:
     `equal_code.json` keeps which digests these are, as lists with the oldest first. Only `make equal-code` writes it,
     after it has found the results of reference configurations equal bit by bit under both codes.
     """
-    digest = closure_digest(package)
+    digest = remembered_digest(package or PACKAGE)
     return next((codes[0] for codes in equal_codes() if digest in codes), digest)
 
 
