@@ -138,6 +138,15 @@ def number(exact: Fraction, whole: bool) -> int | float:
     return int(exact) if whole else float(exact)
 
 
+def test_steps_as_small_as_numbers_can_tell_are_found_again() -> None:
+    ends = {"low": 128.0, "high": 128.00000003, "step": 1e-8}
+    asked = sweep("random", {REAL: ends})
+    space = Space(asked.baseline, asked.vary.factors)
+    found = [point.changes[REAL] for point in islice(points(asked.vary, asked.baseline), 20)]
+    assert {128.00000001, 128.00000002} <= set(found)
+    assert all(space.point({REAL: level}) == {REAL: level} for level in found)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data(), st.booleans(), st.sampled_from(["random", "sobol"]), st.integers(0, 5))
 def test_every_draw_lies_within_its_range_and_is_found_again(

@@ -7,6 +7,7 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from orchestrator.plan.levels import level_at as level_at
+from orchestrator.plan.levels import level_near
 from orchestrator.plan.vary import Condition, Range
 from perceiver.config import RunConfig, Section, all_keys, flatten
 
@@ -147,5 +148,7 @@ def _holds(factor: Sequence[Any] | Range, level: Any) -> bool:
         return level in factor
     if not isinstance(level, int | float) or not factor.low <= level <= factor.high:
         return False
-    steps = (level - factor.low) / factor.step if factor.step else 0.0
-    return abs(steps - round(steps)) < 1e-6
+    if factor.step is None:
+        return True
+    nearest = level_near(factor, level, whole=False)
+    return bool(level == nearest or abs(level - nearest) < 1e-6 * factor.step)
