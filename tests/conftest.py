@@ -6,9 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from perceiver.data.audioset import DataSource
 from perceiver.data.recipe import Recipe
+
+settings.register_profile("ci", derandomize=True)  # new examples are for people who can look at what they break
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session", autouse=True)
