@@ -10,6 +10,7 @@ import pytest
 from sweep_maker import empty_store, record_sweep, replicates
 
 from orchestrator.cli import main
+from orchestrator.cli.demo import steps
 
 ROOT = Path(__file__).parent.parent
 SMOKE = str(ROOT / "sweeps" / "smoke.yaml")
@@ -127,6 +128,11 @@ def test_a_file_name_that_is_no_text_is_told_with_escapes(tmp_path: Path) -> Non
         env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
     )
     assert done.returncode == 2 and b"a\\udcff.yaml" in done.stderr and b"Traceback" not in done.stderr
+
+
+def test_the_demo_gives_its_verbs_what_they_know() -> None:
+    for command, verb, arguments in steps(Path(SMOKE)):
+        assert arguments.keys() <= {parameter.name for parameter in verb.params}, command
 
 
 def test_the_readme_names_every_verb() -> None:

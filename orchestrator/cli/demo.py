@@ -23,13 +23,7 @@ def demo(site: str | None) -> None:
     file = SHIPPED.parent / "smoke.yaml"
     shown = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
     context = click.get_current_context()
-    steps: list[tuple[str, click.Command, dict[str, Any]]] = [
-        (f"sweep plan {shown}", plan, {"file": shown}),
-        (f"sweep run {shown}", run, {"file": shown, "yes": True}),
-        ("sweep board smoke", board, {"sweep": "smoke"}),
-        ("sweep promote smoke --yes", promote, {"sweep": "smoke", "yes": True}),
-    ]
-    for command, verb, arguments in steps:
+    for command, verb, arguments in steps(shown):
         click.secho(f"\n$ {command}", bold=True)
         context.invoke(verb, site=site, **arguments)
     tracking = shlex.quote(for_mlflow(load_site(site).tracking))
@@ -38,3 +32,14 @@ def demo(site: str | None) -> None:
         "sweep run sweeps/four_questions.yaml    # the project's four questions at laptop size",
         "sweep report smoke    # the board as one page",
     )
+
+
+def steps(file: Path) -> list[tuple[str, click.Command, dict[str, Any]]]:
+    """Each command as a user would type it, its verb, and what that is given."""
+    again = frozenset({"older-code", "name"})  # whatever an earlier demo left
+    return [
+        (f"sweep plan {file}", plan, {"file": file}),
+        (f"sweep run {file}", run, {"file": file, "confirm": again}),
+        ("sweep board smoke", board, {"sweep": "smoke"}),
+        ("sweep promote smoke --yes", promote, {"sweep": "smoke", "yes": True}),
+    ]
